@@ -35,6 +35,10 @@ pub struct MailContext {
     pub open_members: u32,
     /// How many name servers and addresses the finding has.
     pub size: u32,
+    /// Whether the case was over before, and is open again.
+    pub was_over: bool,
+    /// Whether a person ended it just now; `false` if it ended by itself.
+    pub is_by_person: bool,
     /// Whether the hour has room for another mail.
     pub has_room: bool,
     /// The time of the mail.
@@ -59,6 +63,9 @@ pub enum SendReason {
     /// The case was over, and is open again.
     #[error("this case was over and is open again")]
     Again,
+    /// The mail that told what was new was dropped, and what that was is not known any more.
+    #[error("the mail before this one was not sent")]
+    Missed,
     /// What is suspected is not what was told.
     #[error("another kind of flux is suspected now")]
     NewVerdict,
@@ -92,6 +99,16 @@ fn joined_text(count: u32) -> String {
 }
 
 impl SendReason {
+    /// Returns the reason for the first mail about a case since it was opened, or opened again.
+    pub fn first(case: &Case, was_over: bool) -> Self {
+        // Of a revision that was dropped nobody heard.
+        if was_over && case.revision > 0 {
+            Self::Again
+        } else {
+            Self::FirstReport
+        }
+    }
+
     /// Returns whether the mail is the last of its thread.
     pub fn is_end(self) -> bool {
         matches!(self, Self::Mitigated | Self::Closed | Self::Withdrawn)
@@ -159,10 +176,14 @@ pub fn decide_mail(case: &Case, context: &MailContext, rules: &MailRules) -> Dec
 }
 
 /// Decides on a case that is over.
+///
+/// An exemption holds the end that a case came to by itself. What a person decided is told to whoever read the
+/// accusation: nobody else takes that back.
 fn decide_end(case: &Case, context: &MailContext, reason: SendReason) -> Decision {
+    let exemption = context.exemption.filter(|_| !context.is_by_person);
     if !case.reported {
         Decision::Hold(HoldReason::NeverTold)
-    } else if let Some(exemption) = context.exemption {
+    } else if let Some(exemption) = exemption {
         Decision::Hold(HoldReason::Exempt(exemption))
     } else if let Some(lead) = context.lead {
         Decision::Hold(HoldReason::Campaign(lead))
@@ -213,8 +234,7 @@ fn news(case: &Case, context: &MailContext, rules: &MailRules) -> Result<SendRea
     }
     if !case.reported {
         return match case.state {
-            CaseState::Open if case.revision == 0 => Ok(SendReason::FirstReport),
-            CaseState::Open => Ok(SendReason::Again),
+            CaseState::Open => Ok(SendReason::first(case, context.was_over)),
             _ => Err(HoldReason::NotOpen),
         };
     }
@@ -228,7 +248,9 @@ fn news(case: &Case, context: &MailContext, rules: &MailRules) -> Result<SendRea
             .repeat
             .zip(told.at)
             .is_some_and(|(repeat, at)| context.now.since(at) >= repeat);
-    if !told.verdicts.contains(&case.verdict) {
+    if told.verdicts.is_empty() {
+        Ok(SendReason::Missed)
+    } else if !told.verdicts.contains(&case.verdict) {
         Ok(SendReason::NewVerdict)
     } else if has_grown {
         Ok(SendReason::Growth)
@@ -299,6 +321,8 @@ mod tests {
             joined: 0,
             open_members: 0,
             size: 10,
+            was_over: false,
+            is_by_person: false,
             has_room: true,
             now: Timestamp::from_unix(0) + Span::days(days),
         }
@@ -353,11 +377,71 @@ mod tests {
             decide(&acknowledged, free),
             Decision::Hold(HoldReason::NotOpen)
         );
-        let again = Case {
+        // Nobody heard of revisions that were dropped.
+        let unsent = Case {
             revision: 4,
             ..case()
         };
-        assert_eq!(decide(&again, free), Decision::Send(SendReason::Again));
+        assert_eq!(
+            decide(&unsent, free),
+            Decision::Send(SendReason::FirstReport)
+        );
+        let again = MailContext {
+            was_over: true,
+            ..free
+        };
+        assert_eq!(decide(&unsent, again), Decision::Send(SendReason::Again));
+    }
+
+    #[test]
+    fn what_a_dropped_update_told_is_told_again_whatever_it_was() {
+        let missed = Case {
+            told: Told {
+                verdicts: Vec::new(),
+                ..told().told
+            },
+            ..told()
+        };
+        assert_eq!(
+            decide_mail(&missed, &context(1), &RULES),
+            Decision::Send(SendReason::Missed)
+        );
+        assert_eq!(
+            decide_mail(&missed, &context(0), &RULES),
+            Decision::Hold(HoldReason::ToldLately)
+        );
+    }
+
+    #[test]
+    fn exemption_holds_the_end_that_came_by_itself_and_not_what_a_person_decided() {
+        let exempt = MailContext {
+            exemption: Some(3),
+            ..context(0)
+        };
+        let by_person = MailContext {
+            is_by_person: true,
+            ..exempt
+        };
+        for (state, reason) in [
+            (CaseState::Mitigated, SendReason::Mitigated),
+            (CaseState::Closed, SendReason::Closed),
+            (CaseState::Dismissed, SendReason::Withdrawn),
+        ] {
+            let over = Case { state, ..told() };
+            assert_eq!(
+                decide_mail(&over, &exempt, &RULES),
+                Decision::Hold(HoldReason::Exempt(3))
+            );
+            assert_eq!(
+                decide_mail(&over, &by_person, &RULES),
+                Decision::Send(reason)
+            );
+            let unheard = Case { state, ..case() };
+            assert_eq!(
+                decide_mail(&unheard, &by_person, &RULES),
+                Decision::Hold(HoldReason::NeverTold)
+            );
+        }
     }
 
     #[test]

@@ -191,7 +191,7 @@ fn run_show(config: Option<&Path>, command: &CasesShow) -> Result<Done, Failure>
         },
         log: store.desk().case_events(row.id)?,
         notices: store.desk().notices_of_case(row.id)?,
-        messages: store.desk().messages_of_case(row.id)?,
+        messages: store.desk().message_heads(row.id)?,
         row,
     };
     let mut out = stdout();

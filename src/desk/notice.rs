@@ -44,6 +44,7 @@ impl NoticeDecision<'_> {
     /// [`DeskError::Invalid`] for a note that is too long.
     pub fn approve(&self, pipeline: &Pipeline, row: &CaseRow) -> Result<NoticeRow, DeskError> {
         self.check_note()?;
+        check_tables(pipeline)?;
         match pipeline.notify().approve_notice(row.id, &self.deciding())? {
             Approval::Approved(notice) => Ok(*notice),
             Approval::Redrafted => Err(DeskError::refused(
@@ -77,6 +78,7 @@ impl NoticeDecision<'_> {
         row: &CaseRow,
         paragraph: &str,
     ) -> Result<(), DeskError> {
+        check_tables(pipeline)?;
         let paragraph = paragraph.replace("\r\n", "\n");
         let paragraph = paragraph.trim();
         if paragraph.chars().count() > PARAGRAPH_LENGTH_MAX {
@@ -103,6 +105,7 @@ impl NoticeDecision<'_> {
     ///
     /// [`DeskError::NotFound`] if nothing waits.
     pub fn test(&self, pipeline: &Pipeline, row: &CaseRow, to: &str) -> Result<(), DeskError> {
+        check_tables(pipeline)?;
         match pipeline
             .notify()
             .test_notice(row.id, &self.deciding(), to)?
@@ -153,6 +156,20 @@ impl NoticeDecision<'_> {
                 && is_same_address(&it.message.recipient, self.recipient)
         });
         draft.ok_or_else(|| no_draft(row, self.recipient))
+    }
+}
+
+/// Refuses what is decided of a notice while a table cannot be used: to whom it goes and who is exempt stand in tables.
+fn check_tables(pipeline: &Pipeline) -> Result<(), DeskError> {
+    match pipeline.waiting_for().first() {
+        None => Ok(()),
+        Some(fault) => {
+            let fault = fault.in_one_line();
+            Err(DeskError::refused(format!(
+                "nothing was changed, for a table cannot be used: {fault}"
+            ))
+            .with_hint("try again once it is right; the draft waits"))
+        }
     }
 }
 

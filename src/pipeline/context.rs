@@ -5,6 +5,7 @@ use crate::config::Fault;
 use crate::enrich::Networks;
 use crate::pipeline::backoff::Backoff;
 use crate::pipeline::error::PipelineError;
+use crate::pipeline::held_by::HeldBy;
 use crate::pipeline::judge::docket::Docket;
 use crate::pipeline::parts::{Parts, Stamp, check_parts, parts_to_watch, stamps};
 use crate::store::Store;
@@ -78,6 +79,8 @@ pub struct Pipeline {
     pub(in crate::pipeline) backoff: RefCell<Backoff>,
     /// How many mails could not be composed since the last pass over the outbox.
     pub(in crate::pipeline) unmade_count: AtomicU64,
+    /// By which exemptions cases are held, as far as it was asked.
+    pub(in crate::pipeline) held_by: RefCell<HeldBy>,
     /// Where what is to be judged is noted; `None` if it is judged at once.
     pub(in crate::pipeline) docket: Option<Arc<Docket>>,
 }
@@ -119,6 +122,7 @@ impl Pipeline {
             clock,
             backoff: RefCell::default(),
             unmade_count: AtomicU64::new(0),
+            held_by: RefCell::default(),
             docket: None,
         }
     }
@@ -156,6 +160,8 @@ impl Pipeline {
         self.store.upkeep().limit_log(setup.config.wal_bytes_max);
         self.config = setup.config.clone();
         self.parts = setup.parts.clone();
+        // Other tables may find something else.
+        self.held_by.take();
     }
 
     /// Returns the date of the table of autonomous systems that is in use, and which it is, for people.

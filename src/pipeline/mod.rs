@@ -27,6 +27,7 @@ mod context;
 mod error;
 mod figures;
 mod findings;
+mod held_by;
 mod ingest;
 mod judge;
 mod notify;

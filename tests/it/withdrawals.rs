@@ -4,11 +4,15 @@ use std::net::TcpListener;
 use std::sync::Arc;
 
 use fluxwatch::case::{DeskStep, DismissReason};
+use fluxwatch::config::Config;
 use fluxwatch::desk::exempt::{WantedExemption, add};
+use fluxwatch::desk::notice::NoticeDecision;
 use fluxwatch::desk::outbox::retry;
 use fluxwatch::desk::step::{Step, Taken};
 use fluxwatch::pipeline::Pipeline;
-use fluxwatch::store::{MailKind, MessageRow, MessageState, NoticeRow, NoticeState};
+use fluxwatch::store::{
+    MailKind, MessageRow, MessageState, NoticeRow, NoticeState, SendingCaps, Store, StoreOptions,
+};
 use fluxwatch::time::{Clock, SetClock, Span, Timestamp};
 use serde_json::{Value, json};
 
@@ -16,6 +20,11 @@ use crate::console::{Browser, Desk};
 use crate::harness::{Bench, REPORT, deliver, poll};
 use crate::support::desk::{Feed, MAILDIR, START, bench, read_mails};
 use crate::support::smtp::{Scripted, Session, rows};
+
+/// Words for the name servers of a pool.
+const WORDS: [&str; 8] = [
+    "quail", "otter", "heron", "badger", "marten", "lynx", "stoat", "raven",
+];
 
 /// A registrar who is told without approval.
 const AUTO: &str =
@@ -74,9 +83,14 @@ fn dismiss(pipeline: &Pipeline, id: i64) -> Taken {
 
 /// Exempts a domain. Returns the number.
 fn exempt(pipeline: &Pipeline, domain: &str) -> i64 {
+    exempt_kind(pipeline, "domain", domain)
+}
+
+/// Exempts something. Returns the number.
+fn exempt_kind(pipeline: &Pipeline, kind: &str, value: &str) -> i64 {
     let wanted = WantedExemption {
-        kind: "domain",
-        value: domain,
+        kind,
+        value,
         reason: "ours",
         until: None,
         author: "ada",
@@ -114,12 +128,7 @@ fn log(pipeline: &Pipeline, id: i64) -> String {
 /// Two domains of one campaign: the second rotates through the same pool, some hours later.
 fn campaign() -> Feed {
     let mut feed = Feed::default();
-    let pool = |n: i64| {
-        let words = [
-            "quail", "otter", "heron", "badger", "marten", "lynx", "stoat", "raven",
-        ];
-        format!("ns1.a{}.test.", words[(n % 8) as usize])
-    };
+    let pool = |n: i64| format!("ns1.a{}.test.", WORDS[(n % 8) as usize]);
     feed.set(0, "bad.example.", "NS", &[pool(0), pool(1)]);
     feed.set(0, "worse.example.", "NS", &[pool(3), pool(4)]);
     for turn in 1..18 {
@@ -132,6 +141,48 @@ fn campaign() -> Feed {
     }
     feed.tick(30);
     feed
+}
+
+/// Ends an exemption.
+fn end_exemption(pipeline: &Pipeline, number: i64) {
+    let now = pipeline.clock().now();
+    let removed = pipeline.store().desk().remove_exemption(number, "ada", now);
+    assert!(removed.expect("writable"));
+}
+
+/// Runs a pass over a feed in each hour.
+fn live(
+    bench: &Bench,
+    (clock, pipeline): (&Arc<SetClock>, &Pipeline),
+    feed: &Feed,
+    hours: impl Iterator<Item = i64>,
+) {
+    for hour in hours {
+        clock.set(Timestamp::from_unix(START) + Span::hours(hour));
+        bench.write("f.ndjson", feed.text(hour));
+        poll(pipeline);
+        deliver(pipeline);
+    }
+}
+
+/// Has a server take nothing for now from here on, or everything again.
+fn set_busy(server: &Scripted, is_busy: bool) {
+    let mut script = server.script.lock().expect("alive");
+    script.clear();
+    if is_busy {
+        script.extend(std::iter::repeat_n(Session::Busy, 1000));
+    }
+}
+
+/// Makes the pipeline of a poller, which watches on where a table cannot be used.
+fn watcher(bench: &Bench, clock: &Arc<SetClock>) -> Pipeline {
+    let config = Config::load(&bench.config()).expect("sound");
+    let options = StoreOptions {
+        reverse_index: config.reverse_index,
+        create: false,
+    };
+    let store = Store::open(&config.store_url, options).expect("opened");
+    Pipeline::to_watch(store, Arc::new(config), clock.clone()).expect("it watches")
 }
 
 /// Runs passes over a campaign from hour to hour, until `is_over` says so of the case that joined. Returns the hour.
@@ -341,6 +392,284 @@ fn case_whose_report_never_left_is_reported_when_its_exemption_ends() {
             (MailKind::Report, MessageState::Sent)
         ]
     );
+}
+
+#[test]
+fn report_that_was_in_hand_when_its_case_was_exempted_is_told_when_that_ends() {
+    let dead = dead_port();
+    let smtp = format!("[smtp]\nurl = \"smtp://127.0.0.1:{dead}\"\n");
+    let (bench, clock, pipeline) = reported(&smtp);
+    let caps = SendingCaps {
+        since: clock.now() - Span::hours(1),
+        per_recipient_max: 100,
+        in_all_max: 100,
+    };
+    let id = messages(&pipeline, 1)[0].id;
+    // As while a server takes its time, or after a kill.
+    let leased = pipeline
+        .store()
+        .desk()
+        .lease_message(id, &caps, clock.now());
+    assert!(leased.expect("writable").is_some());
+    clock.set(clock.now() + Span::seconds(5));
+    let number = exempt(&pipeline, "bad.example");
+    assert_eq!(
+        standing(&pipeline, 1),
+        [(MailKind::Report, MessageState::Sending)]
+    );
+    let server = Scripted::start(&[]);
+    clock.set(clock.now() - Span::days(1) + Span::hours(1));
+    let pipeline = revive(&bench, dead, &server, &clock);
+    assert_eq!(deliver(&pipeline).sent, 0);
+    assert_eq!(
+        standing(&pipeline, 1),
+        [(MailKind::Report, MessageState::Dropped)]
+    );
+    end_exemption(&pipeline, number);
+    let mut feed = Feed::default();
+    feed.set(0, "bad.example.", "NS", &["ns1.plain.test.".to_owned()]);
+    feed.flux("bad.example.", 5, 90);
+    live(&bench, (&clock, &pipeline), &feed, 80..90);
+    let states = standing(&pipeline, 1);
+    assert_eq!(
+        states,
+        [
+            (MailKind::Report, MessageState::Dropped),
+            (MailKind::Report, MessageState::Sent)
+        ],
+        "{}",
+        log(&pipeline, 1)
+    );
+    // Nobody read of it before: it was never over, and answers no mail.
+    let mail = server.taken.lock().expect("alive")[0].clone();
+    assert!(mail.contains("mail 2: first report of this case"), "{mail}");
+    assert!(!mail.contains("In-Reply-To") && !mail.contains("References"));
+}
+
+#[test]
+fn case_that_was_told_in_a_mail_that_was_retried_and_dropped_is_reported_itself() {
+    let server = Scripted::start(&[]);
+    let smtp = format!(
+        "digest = \"off\"\n[smtp]\nurl = \"smtp://127.0.0.1:{}\"\n",
+        server.port
+    );
+    let bench = bench(&format!("{REPORT}{smtp}"));
+    let clock = Arc::new(SetClock::new(Timestamp::from_unix(START)));
+    let pipeline = bench.pipeline(clock.clone());
+    let both = (&clock, &pipeline);
+    let hour = live_until(&bench, both, 0..120, waits_for_its_lead);
+    set_busy(&server, true);
+    let hour = live_until(&bench, both, hour + 1..hour + 40, |case| {
+        !case["told_at"].is_null()
+    });
+    let update = messages(&pipeline, 1).pop().expect("an update");
+    assert_eq!(
+        (update.message.kind, update.state),
+        (MailKind::Update, MessageState::Queued)
+    );
+    clock.set(clock.now() + Span::seconds(600));
+    let retried = retry(&pipeline, Some(update.id), "ada", clock.now());
+    assert_eq!(retried.expect("done").count, 1);
+    exempt(&pipeline, "bad.example");
+    set_busy(&server, false);
+    live(&bench, both, &campaign(), hour + 1..hour + 12);
+    let told = standing(&pipeline, 2);
+    assert_eq!(
+        told,
+        [(MailKind::Report, MessageState::Sent)],
+        "{}",
+        log(&pipeline, 2)
+    );
+}
+
+#[test]
+fn what_a_dropped_update_would_have_told_is_told_when_the_exemption_ends() {
+    let server = Scripted::start(&[]);
+    let smtp = format!(
+        "digest = \"off\"\n[smtp]\nurl = \"smtp://127.0.0.1:{}\"\n",
+        server.port
+    );
+    let bench = bench(&format!("{REPORT}{smtp}"));
+    let config = std::fs::read_to_string(bench.config()).expect("written");
+    let config = config.replace("zone = \"example.\"\n", "");
+    std::fs::write(bench.config(), config).expect("written");
+    let mut feed = Feed::default();
+    feed.flux("bad.example.", 5, 150);
+    // From here on the addresses move too: another kind of flux.
+    for hour in 50..150 {
+        let at = START + hour * 3600;
+        let address = |n: i64| format!("10.{}.{}.{}", (hour * 2 + n) * 7 % 256, hour % 256, n + 1);
+        let rdata = [address(0), address(1)];
+        let line = json!({"at": at, "zone": "bad.example.", "rrname": "www.bad.example.", "rrtype": "A", "op": "set", "ttl": 300, "rdata": rdata});
+        feed.0.push((at, line.to_string()));
+    }
+    let name_servers = json!({"at": START + 3600, "zone": "bad.example.", "rrname": "bad.example.", "rrtype": "NS", "op": "set", "ttl": 300, "rdata": ["ns1.fix.test.", "ns2.fix.test."]});
+    feed.0.push((START + 3600, name_servers.to_string()));
+    let clock = Arc::new(SetClock::new(Timestamp::from_unix(START)));
+    let pipeline = bench.pipeline(clock.clone());
+    let both = (&clock, &pipeline);
+    live(&bench, both, &feed, 0..50);
+    assert_eq!(
+        standing(&pipeline, 1),
+        [(MailKind::Report, MessageState::Sent)]
+    );
+    set_busy(&server, true);
+    live(&bench, both, &feed, 50..70);
+    assert_eq!(
+        standing(&pipeline, 1),
+        [
+            (MailKind::Report, MessageState::Sent),
+            (MailKind::Update, MessageState::Queued)
+        ],
+        "{}",
+        log(&pipeline, 1)
+    );
+    let number = exempt(&pipeline, "bad.example");
+    set_busy(&server, false);
+    live(&bench, both, &feed, 70..72);
+    end_exemption(&pipeline, number);
+    live(&bench, both, &feed, 72..110);
+    assert_eq!(
+        standing(&pipeline, 1),
+        [
+            (MailKind::Report, MessageState::Sent),
+            (MailKind::Update, MessageState::Dropped),
+            (MailKind::Update, MessageState::Sent)
+        ],
+        "{}",
+        log(&pipeline, 1)
+    );
+    let mail = server.taken.lock().expect("alive").last().cloned();
+    let mail = mail.unwrap_or_default();
+    assert!(
+        mail.contains("the mail before this one was not sent") && mail.contains("double-flux"),
+        "{mail}"
+    );
+}
+
+#[test]
+fn accusation_that_somebody_heard_is_withdrawn_whatever_was_exempted_before() {
+    let partner = "[[recipient]]\nzone = \"example.\"\naddress = \"partner@other.example\"\n";
+    let (bench, _clock, pipeline) = reported(&format!("{MAILDIR}{partner}"));
+    assert_eq!(deliver(&pipeline).sent, 2);
+    exempt(&pipeline, "bad.example");
+    let dismissal = [
+        "cases",
+        "dismiss",
+        "1",
+        "--reason",
+        "content-network",
+        "--by",
+        "ada",
+        "--dry-run",
+    ];
+    let would = bench.run_stderr(0, &dismissal);
+    assert!(would.contains("a closure would be mailed to"), "{would}");
+    let words = dismiss(&pipeline, 1).mail_words("is").unwrap_or_default();
+    assert!(words.contains("a closure is mailed to"), "{words}");
+    assert_eq!(deliver(&pipeline).sent, 2, "{}", log(&pipeline, 1));
+    let mut sent = messages(&pipeline, 1).split_off(2).into_iter();
+    assert!(sent.all(|it| it.message.kind == MailKind::Closure));
+}
+
+#[test]
+fn exempt_domain_is_named_in_no_mail_of_another_case_and_in_no_digest() {
+    let bench = bench(&format!("{REPORT}digest = \"off\"\n{MAILDIR}"));
+    let clock = Arc::new(SetClock::new(Timestamp::from_unix(START)));
+    let pipeline = bench.pipeline(clock.clone());
+    pipeline.notify().last_digest_at().expect("noted");
+    // Both are suspected by the time that the first is reported.
+    let mut feed = Feed::default();
+    for (domain, first, shift) in [("bad.example.", 0, 0), ("worse.example.", 2, 3)] {
+        let host = |n: i64| format!("ns1.a{}.test.", WORDS[(n % 8) as usize]);
+        feed.set(0, domain, "NS", &[host(shift), host(shift + 1)]);
+        for turn in 1..16 {
+            let set = [host(turn + shift), host(turn + shift + 1)];
+            feed.set(first + turn * 6, domain, "NS", &set);
+        }
+    }
+    feed.tick(5);
+    let both = (&clock, &pipeline);
+    live(&bench, both, &feed, 0..3);
+    exempt(&pipeline, "worse.example");
+    live(&bench, both, &feed, 3..100);
+    let cases = bench.cases();
+    let is_suspect = |it: &&Value| it["domain"] == "worse.example." && it["level"] != "watch";
+    assert!(cases.iter().any(|it| is_suspect(&it)), "{cases:#?}");
+    let in_campaign = cases.iter().filter(|it| it["campaign"].is_string());
+    assert_eq!(in_campaign.count(), 2, "{cases:#?}");
+    pipeline.notify().queue_digest().expect("queued");
+    deliver(&pipeline);
+    let mails = read_mails(&bench);
+    let kinds: Vec<&Value> = mails
+        .iter()
+        .map(|mail| &mail["headers"]["X-Fluxwatch-Kind"])
+        .collect();
+    assert!(kinds.contains(&&json!("report")) && kinds.contains(&&json!("digest")));
+    for mail in &mails {
+        let text = mail["parts"].to_string();
+        let at = text.find("worse[.]example");
+        let around = at.map(|at| &text[at.saturating_sub(200)..at]);
+        assert_eq!(around, None, "{}", mail["headers"]["Subject"]);
+    }
+    assert_eq!(mails.len(), 2, "{}", log(&pipeline, 1));
+}
+
+#[test]
+fn domain_that_is_exempted_while_it_waits_for_its_lead_is_no_news() {
+    let bench = bench(&format!("{REPORT}digest = \"off\"\n{MAILDIR}"));
+    let clock = Arc::new(SetClock::new(Timestamp::from_unix(START)));
+    let pipeline = bench.pipeline(clock.clone());
+    let both = (&clock, &pipeline);
+    let hour = live_until(&bench, both, 0..120, waits_for_its_lead);
+    exempt(&pipeline, "worse.example");
+    live(&bench, both, &campaign(), hour + 1..hour + 40);
+    let log = log(&pipeline, 1);
+    assert!(!log.contains("more domain"), "{log}");
+}
+
+#[test]
+fn approved_notice_and_mail_that_may_be_exempt_wait_for_a_table_that_cannot_be_used() {
+    let (bench, clock, pipeline) = reported(&format!("{MAILDIR}{SLOW}"));
+    let row = pipeline.store().desk().case_by_id(1);
+    let row = row.expect("readable").expect("there");
+    let decision = NoticeDecision {
+        recipient: "slow@other.example",
+        who: "ada",
+        note: None,
+        seen: None,
+    };
+    let table = std::fs::read_to_string(bench.path().join("registrations.csv")).expect("written");
+    // It is written anew just now.
+    bench.write("registrations.csv", "");
+    let waiting = watcher(&bench, &clock);
+    assert_eq!(waiting.waiting_for().len(), 1);
+    let refused = decision.approve(&waiting, &row).expect_err("refused");
+    assert!(
+        refused.to_string().contains("a table cannot be used"),
+        "{refused}"
+    );
+    assert_eq!(notices(&pipeline, 1)[0].state, NoticeState::Drafted);
+    decision.approve(&pipeline, &row).expect("approved");
+    clock.set(clock.now() + Span::seconds(5));
+    let number = exempt_kind(&pipeline, "account", "account-of-others");
+    let summary = deliver(&waiting);
+    assert_eq!((summary.sent, summary.waiting), (0, 1));
+    assert_eq!(notices(&waiting, 1)[0].state, NoticeState::Approved);
+    let report = messages(&waiting, 1).pop().expect("the report");
+    let reply = report.last_reply.unwrap_or_default();
+    assert!(
+        report.state == MessageState::Queued && reply.contains("waits: "),
+        "{reply}"
+    );
+    // Closures, and what no exemption can hold, leave; and all of it once the table is right.
+    end_exemption(&waiting, number);
+    clock.set(clock.now() + Span::seconds(120));
+    assert_eq!(deliver(&waiting).sent, 1);
+    bench.write("registrations.csv", table);
+    let pipeline = watcher(&bench, &clock);
+    assert_eq!(deliver(&pipeline).sent, 1, "{}", log(&pipeline, 1));
+    assert_eq!(notices(&pipeline, 1)[0].state, NoticeState::Queued);
 }
 
 #[test]

@@ -241,10 +241,12 @@ impl Notify<'_> {
     }
 
     /// Sorts what the cases' logs say since the last digest, and returns it with the last line that was read. The
-    /// openings of cases that are told in another list are left out.
+    /// openings of cases that are told in another list are left out, and those of exempt ones.
     fn cases_since_digest(&self, told: &[CaseRow]) -> Result<CasesSince, PipelineError> {
         let mut last_event = self.store.desk().saved_number(DIGEST_EVENT)?.unwrap_or(0);
-        let told: HashSet<i64> = told.iter().map(|row| row.id).collect();
+        let mut left_out: HashSet<i64> = told.iter().map(|row| row.id).collect();
+        let now = self.clock.now();
+        let exemptions = self.store.desk().exemptions_in_force(now)?;
         let (mut opened, mut lowered, mut ended) = (Vec::new(), Vec::new(), Vec::new());
         let mut more = MoreLines::default();
         loop {
@@ -267,12 +269,19 @@ impl Notify<'_> {
                     continue;
                 };
                 let is_worth_it = row.case.peak_level >= Level::Review || is_lowered;
+                let is_opening = is_worth_it && !is_lowered && event.to == CaseState::Open;
+                if is_opening && !left_out.contains(&case_id) {
+                    let held_by = self.exemption_among(&exemptions, &row.case, None, now)?;
+                    if held_by.is_some() {
+                        left_out.insert(case_id);
+                    }
+                }
                 // The log is read to its end all the same, so that the next digest begins there.
                 let is_full = opened.len() + lowered.len() + ended.len() >= LINES_MAX;
                 let (list, more) = match event.to {
                     _ if !is_worth_it => continue,
                     _ if is_lowered => (&mut lowered, &mut more.lowered),
-                    CaseState::Open if told.contains(&case_id) => continue,
+                    CaseState::Open if left_out.contains(&case_id) => continue,
                     CaseState::Open => (&mut opened, &mut more.opened),
                     CaseState::Acknowledged => continue,
                     _ => (&mut ended, &mut more.ended),

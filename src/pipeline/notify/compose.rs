@@ -347,7 +347,8 @@ impl Notify<'_> {
             campaign,
             related: match campaign {
                 Some(campaign) if !is_notice => {
-                    self.related(campaign, mail.case_id, &self.desk_addressees(mail.case))?
+                    let to = self.desk_addressees(mail.case);
+                    self.related(campaign, mail.case_id, &to, mail.now)?
                 }
                 _ => Vec::new(),
             },
@@ -407,30 +408,35 @@ impl Notify<'_> {
         }))
     }
 
-    /// Returns the other cases of a campaign, those that nobody was told of first.
+    /// Returns the other cases of a campaign, those that nobody was told of first. Who is exempt is not among them.
     fn related(
         &self,
         campaign: i64,
         case_id: i64,
         to: &[Addressee],
+        now: Timestamp,
     ) -> Result<Vec<RelatedLine>, PipelineError> {
-        let mut lines: Vec<RelatedLine> = self
-            .store
-            .desk()
-            .cases_of_campaign(campaign)?
-            .into_iter()
-            .filter(|row| row.id != case_id && row.case.state != CaseState::Dismissed)
+        let exemptions = self.store.desk().exemptions_in_force(now)?;
+        let mut lines = Vec::new();
+        for row in self.store.desk().cases_of_campaign(campaign)? {
+            let is_other = row.id != case_id && row.case.state != CaseState::Dismissed;
             // Those of another desk are that one's to know.
-            .filter(|row| self.desk_addressees(&row.case) == *to)
-            .map(|row| RelatedLine {
+            if !is_other || self.desk_addressees(&row.case) != *to {
+                continue;
+            }
+            let held_by = self.exemption_among(&exemptions, &row.case, None, now)?;
+            if held_by.is_some() {
+                continue;
+            }
+            lines.push(RelatedLine {
                 reference: case_reference(row.id),
                 domain: row.case.domain.to_text_without_dot(),
                 verdict: row.case.verdict.word(),
                 level: row.case.level.word(),
                 state: row.case.state.word(),
                 is_new: row.case.told.at.is_none(),
-            })
-            .collect();
+            });
+        }
         lines.sort_by_key(|line| !line.is_new);
         Ok(lines)
     }

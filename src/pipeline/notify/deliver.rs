@@ -247,6 +247,10 @@ impl Notify<'_> {
                     pass.start(way, due, *row, attempt);
                 }
                 Lease::Moved => has_moved = true,
+                Lease::Waits => {
+                    pass.summary.waiting += 1;
+                    has_moved = true;
+                }
                 Lease::Dead => {
                     pass.summary.dead += 1;
                     has_moved = true;

@@ -1,5 +1,6 @@
 //! From a case to mail, and what is told to whoever runs this.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -7,6 +8,7 @@ use crate::config::Config;
 use crate::config::MailConfig;
 use crate::pipeline::context::Pipeline;
 use crate::pipeline::findings::Findings;
+use crate::pipeline::held_by::HeldBy;
 use crate::pipeline::parts::Parts;
 use crate::store::Store;
 use crate::time::Clock;
@@ -18,6 +20,7 @@ pub(in crate::pipeline) mod lanes;
 pub(in crate::pipeline) mod notices;
 pub(in crate::pipeline) mod passage;
 pub(in crate::pipeline) mod reports;
+pub(in crate::pipeline) mod told;
 
 /// From a case to mail.
 #[derive(Clone, Copy)]
@@ -27,6 +30,7 @@ pub struct Notify<'a> {
     parts: &'a Parts,
     clock: &'a Arc<dyn Clock>,
     unmade_count: &'a AtomicU64,
+    held_by: &'a RefCell<HeldBy>,
     findings: Findings<'a>,
 }
 
@@ -46,6 +50,7 @@ impl Pipeline {
             parts: &self.parts,
             clock: &self.clock,
             unmade_count: &self.unmade_count,
+            held_by: &self.held_by,
             findings: self.findings(),
         }
     }

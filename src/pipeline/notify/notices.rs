@@ -218,8 +218,11 @@ impl Notify<'_> {
     }
 
     /// Queues the notices that are approved; one that may not leave any more, or whose case changed meanwhile, is void
-    /// instead.
+    /// instead. Does nothing while a table cannot be used: to whom a notice goes and who is exempt stand in tables.
     pub(in crate::pipeline) fn queue_approved_notices(&self) -> Result<(), PipelineError> {
+        if self.parts.is_waiting() {
+            return Ok(());
+        }
         for notice in self.store.desk().approved_notices()? {
             let tx = self.store.begin_batch()?;
             // Both are read again in the transaction: the desk may have ended the case meanwhile, or another process may

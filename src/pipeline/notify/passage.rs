@@ -4,7 +4,7 @@
 //! a server, a case is dismissed or an exemption is added.
 
 use crate::case::{
-    Case, CaseEvent, CaseState, Circumstances, Exemption, HoldReason, Letter, StopReason, Told,
+    Case, CaseEvent, CaseState, Circumstances, Exempt, Exemption, HoldReason, Letter, StopReason,
     exemption_of, exemption_of_domain, stop_reason,
 };
 use crate::config::Party;
@@ -15,9 +15,12 @@ use crate::pipeline::error::PipelineError;
 use crate::pipeline::notify::Notify;
 use crate::pipeline::notify::compose::ACTOR;
 use crate::store::{
-    CaseRow, MailKind, MessageRow, MessageState, NoticeRow, NoticeState, SendingCaps,
+    CaseRow, ExemptionRow, MailKind, MessageRow, MessageState, NoticeRow, NoticeState, SendingCaps,
 };
-use crate::time::Timestamp;
+use crate::time::{Span, Timestamp};
+
+/// How long a message waits before it is asked again whether its table can be used.
+const TABLE_AGAIN: Span = Span::seconds(60);
 
 /// How much of what waits about a case is taken back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +67,8 @@ pub(in crate::pipeline) enum Lease {
     Taken(Box<MessageRow>),
     /// It was dropped, or waits behind an earlier one: another may be the oldest now.
     Moved,
+    /// It waits for a table by which it may be exempt: another may be the oldest now.
+    Waits,
     /// It is dead: its address is not configured any more.
     Dead,
     /// Somebody has it, or a cap is reached.
@@ -89,8 +94,13 @@ fn is_post_of(row: &MessageRow, kind: MailKind) -> bool {
 }
 
 /// Returns whether a message tells somebody of a case for the first time.
-fn is_first(row: &MessageRow) -> bool {
+pub(in crate::pipeline) fn is_first(row: &MessageRow) -> bool {
     row.message.kind == MailKind::Report || is_post_of(row, MailKind::Report)
+}
+
+/// Returns whether a message is a report or an update, or what a webhook hears of either.
+pub(in crate::pipeline) fn is_report(row: &MessageRow) -> bool {
+    letter_of(row) == Some(Letter::Report)
 }
 
 /// Returns whether a message waits: it can be taken out before it is sent.
@@ -99,7 +109,7 @@ fn is_unsent(row: &MessageRow) -> bool {
 }
 
 /// Returns the messages of a case that tell of it since its last end was told, of those that are chosen.
-fn since_closure(
+pub(in crate::pipeline) fn since_closure(
     messages: &[MessageRow],
     is_chosen: impl Fn(&MessageRow) -> bool,
 ) -> Vec<&MessageRow> {
@@ -135,7 +145,7 @@ pub(in crate::pipeline) fn is_dropped(row: &MessageRow) -> bool {
 
 /// Returns whether a message is taken out of the outbox once its case is dismissed.
 pub(in crate::pipeline) fn is_lost_by_dismissal(row: &MessageRow) -> bool {
-    is_dropped(row) || (is_unsent(row) && letter_of(row) == Some(Letter::Report))
+    is_dropped(row) || (is_unsent(row) && is_report(row))
 }
 
 impl Notify<'_> {
@@ -157,29 +167,47 @@ impl Notify<'_> {
         if let Some(exemption) = of_domain {
             return Ok(Some(exemption.id));
         }
-        if exemptions.iter().all(|it| it.covers.is_of_domain()) {
+        // Without its tables the detector finds something else; whoever has to know waits for them.
+        if self.parts.is_waiting() || exemptions.iter().all(|it| it.covers.is_of_domain()) {
             return Ok(None);
         }
-        let computed = match finding {
-            Some(_) => None,
-            None => {
-                let found = self.findings.find(&case.domain, case.evaluated_at)?;
-                found.finding
-            }
+        let held_by = |finding: &Finding| {
+            let covering = exemption_of(exemptions, finding, account, now);
+            covering.map(|it| it.id)
         };
-        let finding = finding.or(computed.as_ref());
-        let covering = finding.and_then(|it| exemption_of(exemptions, it, account, now));
-        Ok(covering.map(|it| it.id))
+        if let Some(finding) = finding {
+            return Ok(held_by(finding));
+        }
+        if let Some(known) = self.held_by.borrow_mut().of(exemptions, case) {
+            return Ok(known);
+        }
+        let found = self.findings.find(&case.domain, case.evaluated_at)?;
+        let held_by = found.finding.as_ref().and_then(held_by);
+        self.held_by.borrow_mut().note(case, held_by);
+        Ok(held_by)
     }
 
     /// Returns whether an exemption, added to those in force, holds every mail about a case that none holds yet.
     pub fn would_exempt(&self, row: &CaseRow, added: &Exemption) -> Result<bool, PipelineError> {
         let now = self.clock.now();
         let mut exemptions = self.store.desk().exemptions_in_force(now)?;
-        let before = self.exemption_among(&exemptions, &row.case, None, now)?;
+        if (self.exemption_among(&exemptions, &row.case, None, now)?).is_some() {
+            return Ok(false);
+        }
+        if added.covers.is_of_domain() {
+            let added = std::slice::from_ref(added);
+            let held_by = self.exemption_among(added, &row.case, None, now)?;
+            return Ok(held_by.is_some());
+        }
+        let found = self
+            .findings
+            .find(&row.case.domain, row.case.evaluated_at)?;
+        let Some(finding) = found.finding else {
+            return Ok(false);
+        };
         exemptions.push(added.clone());
-        let after = self.exemption_among(&exemptions, &row.case, None, now)?;
-        Ok(before.is_none() && after.is_some())
+        let held_by = self.exemption_among(&exemptions, &row.case, Some(&finding), now)?;
+        Ok(held_by.is_some())
     }
 
     /// Has the next digest not tell of a case, with a line of its log that says why.
@@ -281,7 +309,7 @@ impl Notify<'_> {
             }
         };
         let has_beginning = letter != Letter::Closure || {
-            let mut before = self.store.desk().messages_of_case(case.id)?;
+            let mut before = self.store.desk().message_heads(case.id)?;
             before.retain(|it| it.id < row.id);
             has_beginning(&before, &row.message.recipient, is_dropped)
         };
@@ -342,6 +370,26 @@ impl Notify<'_> {
         others.any(|it| is_same_address(&it.address, address))
     }
 
+    /// Computes what was found of the case of a message, if an exemption asks for it: in the transaction that follows nobody
+    /// else can write, and there it is known unless the case was judged meanwhile.
+    fn look_at_exemption(&self, message: i64, now: Timestamp) -> Result<(), PipelineError> {
+        let desk = self.store.desk();
+        let exemptions = desk.exemptions_in_force(now)?;
+        if exemptions.iter().all(|it| it.covers.is_of_domain()) {
+            return Ok(());
+        }
+        let case_id = desk
+            .message_head(message)?
+            .filter(|row| matches!(letter_of(row), Some(Letter::Report | Letter::Notice)));
+        let Some(case_id) = case_id.and_then(|row| row.message.case_id) else {
+            return Ok(());
+        };
+        if let Some(row) = desk.case_by_id(case_id)? {
+            self.exemption_among(&exemptions, &row.case, None, now)?;
+        }
+        Ok(())
+    }
+
     /// Takes a message for delivery, if it may still leave and none before it waits; in one transaction.
     pub(in crate::pipeline) fn lease(
         &self,
@@ -350,6 +398,7 @@ impl Notify<'_> {
         now: Timestamp,
     ) -> Result<Lease, PipelineError> {
         let desk = self.store.desk();
+        self.look_at_exemption(id, now)?;
         let tx = self.store.begin_batch()?;
         let Some(row) = desk.lease_message(id, caps, now)? else {
             return Ok(Lease::Busy);
@@ -362,14 +411,46 @@ impl Notify<'_> {
                 _ => Lease::Moved,
             });
         }
+        if let Some(note) = self.table_waited_for(&row, now)? {
+            desk.defer_message(id, now + TABLE_AGAIN, Some(&note))?;
+            tx.commit()?;
+            return Ok(Lease::Waits);
+        }
         // A recipient reads of a case in the order in which it was told, also where the first attempt failed.
         if let Some(at) = desk.earlier_unsent_at(&row)? {
-            desk.defer_message(id, at)?;
+            desk.defer_message(id, at, None)?;
             tx.commit()?;
             return Ok(Lease::Moved);
         }
         tx.commit()?;
         Ok(Lease::Taken(Box::new(row)))
+    }
+
+    /// Says which table a message about a case waits for: one that cannot be used, where an exemption is in force that asks
+    /// for it and would stop the message. `None` if it waits for none.
+    fn table_waited_for(
+        &self,
+        row: &MessageRow,
+        now: Timestamp,
+    ) -> Result<Option<String>, PipelineError> {
+        let Some(fault) = self.parts.waiting_for.first() else {
+            return Ok(None);
+        };
+        let stops = |it: &ExemptionRow| match letter_of(row) {
+            // What was queued after the exemption was asked for, or nobody was exempt by it then.
+            Some(Letter::Report) => it.created_at > row.queued_at,
+            Some(Letter::Notice) => true,
+            _ => false,
+        };
+        let mut exemptions = self.store.desk().exemptions()?.into_iter();
+        let asks = exemptions.any(|it| {
+            let is_by_name = matches!(it.exemption.covers, Exempt::Domain(_) | Exempt::Subtree(_));
+            it.is_in_force(now) && !is_by_name && stops(&it)
+        });
+        Ok(asks.then(|| {
+            let fault = fault.in_one_line();
+            format!("waits: whether its case is exempt is not known without a table: {fault}")
+        }))
     }
 
     /// Takes a message that may not leave out of the outbox. Mail of the desk to an address that is no longer configured
@@ -391,8 +472,17 @@ impl Notify<'_> {
             }
             _ => format!("dropped: {reason}"),
         };
-        self.store.desk().stop_message(row.id, state, &note)?;
+        let desk = self.store.desk();
+        desk.stop_message(row.id, state, &note)?;
         self.note_stop(row, &note, now)?;
+        // What was in hand when its case was dismissed or exempted is not among what was dropped then.
+        if state == MessageState::Dropped
+            && is_report(row)
+            && let Some(id) = row.message.case_id
+            && let Some(case) = desk.case_by_id(id)?
+        {
+            self.forget_told(&case, std::slice::from_ref(row))?;
+        }
         Ok(state)
     }
 
@@ -431,7 +521,7 @@ impl Notify<'_> {
             Some(Letter::Report) => what == Withdrawal::Everything,
             _ => false,
         };
-        let mut messages = desk.messages_of_case(case_id)?;
+        let mut messages = desk.message_heads(case_id)?;
         messages.retain(|row| is_unsent(row) && is_taken(row));
         let mut notices = desk.notices_of_case(case_id)?;
         notices.retain(|it| matches!(it.state, NoticeState::Drafted | NoticeState::Approved));
@@ -466,66 +556,5 @@ impl Notify<'_> {
             self.forget_told(row, &unsent.messages)?;
         }
         Ok(unsent)
-    }
-
-    /// Returns whether nobody hears of a case any more once what is lost is lost: its first report was among that.
-    pub(in crate::pipeline) fn is_unheard(
-        &self,
-        case_id: i64,
-        is_lost: impl Fn(&MessageRow) -> bool,
-    ) -> Result<bool, PipelineError> {
-        let messages = self.store.desk().messages_of_case(case_id)?;
-        // Each recipient has closures of its own.
-        let mut recipients: Vec<&str> = messages
-            .iter()
-            .map(|it| it.message.recipient.as_str())
-            .collect();
-        recipients.sort_unstable();
-        recipients.dedup();
-        let told = recipients
-            .into_iter()
-            .flat_map(|to| since_closure(&messages, move |row| row.message.recipient == to));
-        let told: Vec<&MessageRow> = told.collect();
-        let by_mail = self.mail().is_some();
-        let mut firsts = told.iter().filter(|row| is_first(row));
-        let has_first = firsts.any(|row| row.message.kind == MailKind::Report || !by_mail);
-        Ok(has_first && told.iter().all(|row| is_lost(row)))
-    }
-
-    /// Notes of a case whose mails were dropped, and of the cases that were told in them, that nobody was told.
-    fn forget_told(&self, row: &CaseRow, dropped: &[MessageRow]) -> Result<(), PipelineError> {
-        let desk = self.store.desk();
-        let is_unheard = self.is_unheard(row.id, is_dropped)?;
-        let messages = desk.messages_of_case(row.id)?;
-        // A mail that reached one of its recipients was told.
-        let is_lost = |it: &&MessageRow| {
-            let revision = it.message.revision;
-            let mut same = messages.iter().filter(|other| {
-                other.message.revision == revision && letter_of(other) == Some(Letter::Report)
-            });
-            same.all(is_dropped)
-        };
-        let lost = dropped.iter().filter(is_lost);
-        let lost_at: Vec<Timestamp> = lost.map(|it| it.queued_at).collect();
-        for member in desk.cases_of_thread(row.id)? {
-            let told_at = member.case.told.at;
-            let was_told_in_it = told_at.is_some_and(|at| is_unheard || lost_at.contains(&at));
-            if member.id != row.id && member.case.reported && was_told_in_it {
-                self.forget_case(&member)?;
-            }
-        }
-        if is_unheard && let Some(now) = desk.case_by_id(row.id)? {
-            self.forget_case(&now)?;
-        }
-        Ok(())
-    }
-
-    /// Notes of a case that nobody was told of it.
-    fn forget_case(&self, row: &CaseRow) -> Result<(), PipelineError> {
-        let mut case = row.case.clone();
-        case.reported = false;
-        case.told = Told::default();
-        self.store.desk().save_case(&case)?;
-        Ok(())
     }
 }

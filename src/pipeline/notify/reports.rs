@@ -25,6 +25,7 @@ use crate::pipeline::notify::compose::{Addressee, CaseMail};
 use crate::pipeline::notify::passage::{
     Withdrawal, has_beginning, is_dropped, is_lost_by_dismissal,
 };
+use crate::pipeline::notify::told::{TOLD_IN_DIGEST, told_in_mail};
 use crate::pipeline::outcome::PollOptions;
 use crate::store::{CaseRow, MailKind, NewMessage, NoticeState, Store};
 use crate::time::{Span, Timestamp};
@@ -47,6 +48,8 @@ struct Notifying<'a> {
     wanted: bool,
     /// Whether a person asked for the mail: it goes to the desk alone.
     is_asked: bool,
+    /// Whether a person just ended a case.
+    is_by_person: bool,
     now: Timestamp,
     /// The exemptions that cases are known to be held by.
     exempt: RefCell<HashMap<i64, Option<i64>>>,
@@ -116,6 +119,7 @@ impl Notify<'_> {
             judged: &NONE,
             wanted: self.has_way(),
             is_asked: false,
+            is_by_person: false,
             now,
             exempt: RefCell::default(),
             leads: RefCell::default(),
@@ -173,7 +177,11 @@ impl Notify<'_> {
             _ => Vec::new(),
         };
         let members = || members.iter().filter(|it| it.id != row.id);
-        let joined = members().filter(|it| is_news(&it.case)).count();
+        let mut joined = 0;
+        for member in members().filter(|it| is_news(&it.case)) {
+            // Of an exempt one the mail would say nothing.
+            joined += u32::from(self.exemption_held_by(member, notifying)?.is_none());
+        }
         let since = notifying.now - Span::hours(1);
         let cap = self.mail().map_or(u32::MAX, |mail| mail.cases_per_hour_max);
         Ok(MailContext {
@@ -181,9 +189,11 @@ impl Notify<'_> {
             wanted: notifying.wanted && !self.findings.is_canary(&case.domain),
             exemption: self.exemption_held_by(row, notifying)?,
             lead: self.lead_of(row, notifying)?,
-            joined: joined as u32,
+            joined,
             open_members: members().filter(|it| is_working(&it.case)).count() as u32,
             size: finding.map_or(case.told.size, size_of),
+            was_over: !case.reported && self.first_reason(row)? == SendReason::Again,
+            is_by_person: notifying.is_by_person,
             // Once the digest is to tell of a case it does, or the desk would read of it twice.
             has_room: !case.told.digest_due
                 && self.store.desk().cases_told_since(since, notifying.now)? < cap,
@@ -421,7 +431,7 @@ impl Notify<'_> {
         } else if notifying.is_asked {
             Ok(())
         } else {
-            self.report_members(row, notifying)
+            self.report_members(row, case.revision, notifying)
         }
     }
 
@@ -433,7 +443,7 @@ impl Notify<'_> {
     ) -> Result<Vec<Addressee>, PipelineError> {
         let mut to = self.desk_addressees(mail.case);
         if mail.kind == MailKind::Closure {
-            let messages = self.store.desk().messages_of_case(case_id)?;
+            let messages = self.store.desk().message_heads(case_id)?;
             to.retain(|to| has_beginning(&messages, &to.address, is_dropped));
         }
         Ok(to)
@@ -499,10 +509,11 @@ impl Notify<'_> {
         Ok(self.store.desk().keep_dead_message(message, &reason, now)?)
     }
 
-    /// Notes that the cases of a campaign were told in the mail of one of them.
+    /// Notes that the cases of a campaign were told in the mail of one of them, of this number.
     fn report_members(
         &self,
         row: &CaseRow,
+        told_by: u32,
         notifying: &Notifying<'_>,
     ) -> Result<(), PipelineError> {
         let mut members = self.store.desk().cases_of_thread(row.id)?;
@@ -548,15 +559,16 @@ impl Notify<'_> {
                 finding,
                 kind: MailKind::Report,
                 reason: match member.case.reported {
+                    true if member.case.told.verdicts.is_empty() => SendReason::Missed,
                     true => SendReason::NewVerdict,
-                    false => SendReason::FirstReport,
+                    false => self.first_reason(&member)?,
                 },
                 now: notifying.now,
                 paragraph: None,
             };
             self.queue_webhooks(&member, &mail)?;
             self.draft_notices(&mail)?;
-            let note = format!("told: {reason}");
+            let note = told_in_mail(row.id, told_by);
             self.store.desk().append_case_event(
                 member.id,
                 notifying.now,
@@ -621,7 +633,7 @@ impl Notify<'_> {
         }
         let octets = body.to_string().into_bytes();
         let before = match mail.kind {
-            MailKind::Closure => self.store.desk().messages_of_case(row.id)?,
+            MailKind::Closure => self.store.desk().message_heads(row.id)?,
             _ => Vec::new(),
         };
         let heard = |url: &str| has_beginning(&before, url, is_dropped);
@@ -733,6 +745,7 @@ impl Notify<'_> {
             return Ok(());
         }
         let finding = self.findings.find(&case.domain, case.evaluated_at)?.finding;
+        let reason = self.first_reason(row)?;
         case.revision += 1;
         case.reported = true;
         case.told.at = Some(now);
@@ -747,17 +760,16 @@ impl Notify<'_> {
             case: &case,
             finding: finding.as_ref(),
             kind: MailKind::Report,
-            reason: SendReason::FirstReport,
+            reason,
             now,
             paragraph: None,
         };
         self.queue_webhooks(row, &mail)?;
         self.draft_notices(&mail)?;
-        let note = "told in the digest";
         Ok(self
             .store
             .desk()
-            .append_case_event(row.id, now, case.state, ACTOR, note)?)
+            .append_case_event(row.id, now, case.state, ACTOR, TOLD_IN_DIGEST)?)
     }
 
     /// Tells the desk of a case once more, because somebody asked. Returns how many messages were queued. The caller
@@ -786,7 +798,11 @@ impl Notify<'_> {
         // What is still open waits for its next judgement: only ends are told here.
         if row.is_some_and(|row| !is_working(&row.case)) {
             let findings = BTreeMap::new();
-            self.tell_of(&BTreeSet::from([id]), &self.notifying(&findings)?)
+            let notifying = Notifying {
+                is_by_person: true,
+                ..self.notifying(&findings)?
+            };
+            self.tell_of(&BTreeSet::from([id]), &notifying)
         } else {
             Ok(())
         }
@@ -806,11 +822,15 @@ impl Notify<'_> {
             return Ok(Some(Ending::Held(HoldReason::NeverTold)));
         }
         let findings = BTreeMap::new();
-        let context = self.mail_context(row, None, &self.notifying(&findings)?)?;
+        let notifying = Notifying {
+            is_by_person: true,
+            ..self.notifying(&findings)?
+        };
+        let context = self.mail_context(row, None, &notifying)?;
         let rules = self.mail().map_or(RULES, |mail| mail.rules);
         Ok(Some(match decide_mail(&row.case, &context, &rules) {
             Decision::Send(_) => {
-                let messages = self.store.desk().messages_of_case(row.id)?;
+                let messages = self.store.desk().message_heads(row.id)?;
                 let to = self.desk_addressees(&row.case).into_iter();
                 let to = to.map(|it| it.address);
                 let heard = to.filter(|to| has_beginning(&messages, to, is_lost));

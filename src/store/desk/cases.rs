@@ -555,6 +555,17 @@ impl Desk<'_> {
             .map(|count| count > 0)
     }
 
+    /// Returns whether a case was over at any time and is open again since.
+    pub fn was_over(&self, id: i64) -> Result<bool, StoreError> {
+        self.store.run(|db| {
+            let sql = "select exists (select 1
+                                        from case_event
+                                       where case_id = ? and to_state = 'open'
+                                             and from_state in ('dismissed', 'mitigated', 'closed'))";
+            db.value(sql, [id])
+        })
+    }
+
     /// Returns a case's log, oldest first.
     pub fn case_events(&self, id: i64) -> Result<Vec<CaseEventRow>, StoreError> {
         let rows = self.store.run(|db| {

@@ -253,8 +253,8 @@ pub fn shown_url(url: &str) -> String {
     format!("{scheme}://{host}/")
 }
 
-/// The columns of a message, in the order that [`read_message`] expects.
-const COLUMNS: &str = "id, case_id, revision, recipient, sender, message_id, subject, octets, state, attempt_count, queued_at, next_attempt_at, sent_at, last_reply, kind, bounced_at, fate";
+/// The columns of a message that [`read_head`] reads: all but its octets.
+const HEAD: &str = "id, case_id, revision, recipient, sender, message_id, subject, state, attempt_count, queued_at, next_attempt_at, sent_at, last_reply, kind, bounced_at, fate";
 
 /// Goes from the oldest message of a recipient to that of the next one, in the order of `message_by_lane`, and looks
 /// at none between them.
@@ -400,7 +400,7 @@ impl Desk<'_> {
                       + (select count(*)
                            from message s {in_hand}
                           where s.state = 'sending' and s.next_attempt_at > ?3) < ?6
-             returning {COLUMNS}",
+             returning {HEAD}, octets",
             by_sent = by_index("message_by_sent"),
             in_hand = by_index("message_in_hand"),
             by_recipient = by_index("message_by_recipient")
@@ -479,7 +479,8 @@ impl Desk<'_> {
     }
 
     /// Returns the Message-IDs of a case's mails to a recipient that may stand in References: the first
-    /// and the last, if there are any. A mail that could not be composed has none.
+    /// and the last, if there are any. A mail that could not be composed has none, and one that was dropped is known to
+    /// nobody.
     pub fn thread_ids(
         &self,
         case_id: i64,
@@ -490,6 +491,7 @@ impl Desk<'_> {
                          from message
                         where case_id = ? and recipient = ?
                               and kind in ('report', 'update', 'closure') and message_id like '<%'
+                              and state <> 'dropped'
                         order by id";
             db.values(sql, params![case_id, recipient])
         })?;
@@ -715,15 +717,22 @@ impl Desk<'_> {
         Ok(at.map(Timestamp::from_unix))
     }
 
-    /// Takes back the lease of a message that is not the first of its case to its recipient: it is tried at a time.
-    pub fn defer_message(&self, id: i64, at: Timestamp) -> Result<(), StoreError> {
+    /// Takes back the lease of a message that may not leave yet: it is tried at a time. `note` says why, where nothing
+    /// else does.
+    pub fn defer_message(
+        &self,
+        id: i64,
+        at: Timestamp,
+        note: Option<&str>,
+    ) -> Result<(), StoreError> {
         self.store
             .run(|db| {
                 let sql = "update message
                               set state = 'queued', next_attempt_at = ?2,
-                                  attempt_count = attempt_count - 1
+                                  attempt_count = attempt_count - 1,
+                                  last_reply = coalesce(?3, last_reply)
                             where id = ?1 and state = 'sending'";
-                db.execute(sql, params![id, at])
+                db.execute(sql, params![id, at, note])
             })
             .map(|_| ())
     }
@@ -774,16 +783,41 @@ impl Desk<'_> {
 
     /// Returns the messages that a condition names.
     fn select_messages(&self, condition: &str, value: i64) -> Result<Vec<MessageRow>, StoreError> {
-        let sql = format!("select {COLUMNS} from message where {condition} order by id");
+        let sql = format!("select {HEAD}, octets from message where {condition} order by id");
         let rows = self.store.run(|db| db.query(&sql, [value], read_message))?;
+        rows.into_iter()
+            .map(|row| row.ok_or_else(|| self.store.damaged("message state")))
+            .collect()
+    }
+
+    /// Returns the messages of a case without their octets, oldest first: what there is and where it stands.
+    pub fn message_heads(&self, case_id: i64) -> Result<Vec<MessageRow>, StoreError> {
+        self.select_heads("case_id = ?1 order by id", case_id)
+    }
+
+    /// Returns a message without its octets.
+    pub fn message_head(&self, id: i64) -> Result<Option<MessageRow>, StoreError> {
+        Ok(self.select_heads("id = ?1", id)?.pop())
+    }
+
+    /// Returns the messages that a condition names, without their octets.
+    fn select_heads(&self, condition: &str, value: i64) -> Result<Vec<MessageRow>, StoreError> {
+        let sql = format!("select {HEAD} from message where {condition}");
+        let read = |row: &Row<'_>| read_head(row, Vec::new());
+        let rows = self.store.run(|db| db.query(&sql, [value], read))?;
         rows.into_iter()
             .map(|row| row.ok_or_else(|| self.store.damaged("message state")))
             .collect()
     }
 }
 
-/// Reads the columns of [`COLUMNS`]; `None` for a state or kind that this program does not write.
+/// Reads the columns of [`HEAD`] and the octets; `None` for a state or kind that this program does not write.
 fn read_message(row: &Row<'_>) -> Result<Option<MessageRow>, Fault> {
+    read_head(row, row.get("octets")?)
+}
+
+/// Reads the columns of [`HEAD`]; `None` for a state or kind that this program does not write.
+fn read_head(row: &Row<'_>, octets: Vec<u8>) -> Result<Option<MessageRow>, Fault> {
     let state = MessageState::parse(&row.get::<String>("state")?);
     let kind = MailKind::parse(&row.get::<String>("kind")?);
     let fate = row.get::<Option<String>>("fate")?;
@@ -801,7 +835,7 @@ fn read_message(row: &Row<'_>) -> Result<Option<MessageRow>, Fault> {
             sender: row.get("sender")?,
             message_id: row.get("message_id")?,
             subject: row.get("subject")?,
-            octets: row.get("octets")?,
+            octets,
         },
         state,
         attempt_count: row.get("attempt_count")?,

@@ -244,7 +244,7 @@ fn mails(desk: &Pipeline, row: &CaseRow) -> Result<Value, DeskError> {
                "waits": it.state == NoticeState::Drafted, "drafted": it.drafted_at.to_minute(),
                "decided": it.decided.map(|(at, who)| format!("{who}, {}", at.to_minute()))})
     });
-    let messages = store.desk().messages_of_case(row.id)?.into_iter().rev().map(|it| {
+    let messages = store.desk().message_heads(row.id)?.into_iter().rev().map(|it| {
         json!({"id": it.id, "kind": it.message.kind.word(), "to": it.shown_recipient(), "subject": it.message.subject,
                "state": it.standing(), "queued": it.queued_at.to_minute(), "reply": it.last_reply})
     });
