@@ -1,12 +1,15 @@
 //! `fluxwatch history`: what happened to names, and which names used a name server or an address.
 
 use std::collections::BTreeSet;
-use std::io::Write;
+use std::io::{BufWriter, Stdout, Write, stdout};
+use std::panic::resume_unwind;
 use std::path::Path;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
 
 use crate::cli::arguments::{HistoryCommand, HistoryFormat, HistoryView};
 use crate::cli::failure::{Done, Failure};
-use crate::cli::output::{stdout, table};
+use crate::cli::output::table;
 use crate::cli::session::{load_config, open_for_lookups, parse_names};
 use crate::cli::timeline::print_timeline;
 use crate::desk::filter::domain_of_reference;
@@ -25,6 +28,13 @@ use crate::time::{Clock, Timestamp, WallClock};
 const PAGE_ROWS: usize = 1000;
 /// How many names are looked up at a time where everything is streamed.
 const NAMES_AT_A_TIME: usize = 200;
+
+/// How many records of a reverse lookup are handed to the thread that writes at a time...
+const RECORDS_AT_A_TIME: usize = 100;
+/// ...and how often while it has not begun to write them.
+const HANDED_MAX: usize = 20;
+/// How many octets are written at a time.
+const OCTETS_AT_A_TIME: usize = 64 << 10;
 
 /// What is looked up.
 enum Subject {
@@ -161,6 +171,8 @@ fn print_names(
 }
 
 /// Looks up who used something. Returns where the next page begins, if there is one.
+///
+/// This thread reads, and another writes what was read: a name server may have millions of records.
 fn print_users(
     store: &Store,
     used: &Used,
@@ -176,26 +188,49 @@ fn print_users(
         })?),
         None => None,
     };
-    let (mut left, mut last, mut next) = (limit, None, None);
+    let (to, from) = sync_channel(HANDED_MAX);
+    thread::scope(|scope| {
+        let writing = scope.spawn(move || printer.take_records(&from));
+        let next = read_users(store, used, wanted, (limit, cursor.as_ref()), to);
+        writing
+            .join()
+            .unwrap_or_else(|panic| resume_unwind(panic))?;
+        next
+    })
+}
+
+/// Reads who used something, at most so many records after a place, and hands them on. Returns where the next page
+/// begins, if there is one.
+fn read_users(
+    store: &Store,
+    used: &Used,
+    wanted: &Wanted,
+    (limit, after): (usize, Option<&ReverseCursor>),
+    to: SyncSender<Vec<RecordRow>>,
+) -> Result<Option<String>, Failure> {
+    let (mut left, mut records) = (limit, Vec::new());
+    let (mut last, mut next) = (None, None);
     store
         .lookup()
-        .users_of(used, wanted, cursor.as_ref(), |record, here| {
+        .users_of(used, wanted, after, |record, here| {
             if left == 0 {
                 next = last.take().map(|last: ReverseCursor| last.to_string());
                 return Ok::<_, Failure>(false);
             }
             left -= 1;
+            records.push(record);
+            // Who looks sees at once that there are users; the rest is written as it comes together.
             let is_first = last.replace(here).is_none();
-            printer.take(History {
-                records: vec![record],
-                ..History::default()
-            })?;
-            if is_first {
-                // Who looks sees at once that there are users; the rest is written as it comes together.
-                printer.out.flush()?;
+            if !is_first && records.len() < RECORDS_AT_A_TIME {
+                return Ok(true);
             }
-            Ok(true)
+            let records = std::mem::replace(&mut records, Vec::with_capacity(RECORDS_AT_A_TIME));
+            // If nobody takes them, writing has failed, and says why.
+            Ok(to.send(records).is_ok())
         })?;
+    if !records.is_empty() {
+        _ = to.send(records);
+    }
     Ok(next)
 }
 
@@ -203,7 +238,7 @@ fn print_users(
 struct Printer<'a> {
     command: &'a HistoryCommand,
     title: String,
-    out: std::io::BufWriter<std::io::StdoutLock<'static>>,
+    out: BufWriter<Stdout>,
     held: History,
     csv_has_heading: bool,
 }
@@ -214,7 +249,7 @@ impl<'a> Printer<'a> {
         Self {
             command,
             title,
-            out: stdout(),
+            out: BufWriter::with_capacity(OCTETS_AT_A_TIME, stdout()),
             held: History::default(),
             csv_has_heading: false,
         }
@@ -222,30 +257,60 @@ impl<'a> Printer<'a> {
 
     /// Takes the history of one more name.
     fn take(&mut self, history: History) -> Result<(), Failure> {
+        if matches!(
+            self.command.format,
+            HistoryFormat::Table | HistoryFormat::Json
+        ) {
+            self.held.add(history);
+            return Ok(());
+        }
+        self.stream(&history.records)?;
+        if self.command.format == HistoryFormat::Ndjson {
+            for change in &history.changes {
+                serde_json::to_writer(&mut self.out, &ChangeJson::from(change))?;
+                writeln!(self.out)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes records as they come, until there are no more. The first is written at once.
+    fn take_records(&mut self, from: &Receiver<Vec<RecordRow>>) -> Result<(), Failure> {
+        let mut is_first = true;
+        for records in from {
+            match self.command.format {
+                HistoryFormat::Table | HistoryFormat::Json => self.held.records.extend(records),
+                _ => self.stream(&records)?,
+            }
+            if std::mem::take(&mut is_first) {
+                self.out.flush()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes records in a format that needs no more than one at a time.
+    fn stream(&mut self, records: &[RecordRow]) -> Result<(), Failure> {
         let out = &mut self.out;
         match self.command.format {
-            HistoryFormat::Table | HistoryFormat::Json => self.held.add(history),
+            HistoryFormat::Table | HistoryFormat::Json => {}
             HistoryFormat::Ndjson => {
-                for record in &history.records {
+                for record in records {
                     serde_json::to_writer(&mut *out, &RecordJson::from(record))?;
-                    writeln!(out)?;
-                }
-                for change in &history.changes {
-                    serde_json::to_writer(&mut *out, &ChangeJson::from(change))?;
                     writeln!(out)?;
                 }
             }
             HistoryFormat::Csv => {
-                let records = std::mem::replace(&mut self.csv_has_heading, true);
-                print_csv(out, &history.records, !records)?;
+                let has_heading = std::mem::replace(&mut self.csv_has_heading, true);
+                print_csv(out, records, !has_heading)?;
             }
             HistoryFormat::Cof => {
-                for record in &history.records {
+                for record in records {
                     serde_json::to_writer(&mut *out, &CofJson::from(record))?;
                     writeln!(out)?;
                 }
             }
-            HistoryFormat::Text => print_text(out, &history.records)?,
+            HistoryFormat::Text => print_text(out, records)?,
         }
         Ok(())
     }

@@ -224,6 +224,63 @@ fn users_of_name_servers_and_addresses_are_found_now_and_then() {
     assert_eq!(records(&bench, &["good.example"]).len(), 1);
 }
 
+#[test]
+fn thousands_of_users_are_told_once_and_in_the_same_order_in_every_format() {
+    let bench = Bench::new(FEED);
+    let names: Vec<String> = (0..2_300).map(|n| format!("d{n}.example.")).collect();
+    let set_to = |at: &str, names: &[String], host: &str| -> String {
+        let lines = names.iter();
+        let lines = lines.map(|name| line(at, "example.", name, "NS", &[host]));
+        lines.collect()
+    };
+    let first = set_to("2026-03-01T12:00:00Z", &names, "ns.host.test.");
+    let moved = set_to("2026-03-30T12:00:00Z", &names[..1_250], "ns.other.test.");
+    bench.write("f.ndjson", first + &moved);
+    bench.run(0, &["poll"]);
+    let ask = |format: &'static str, more: &[&'static str]| {
+        let words = ["history", "--ns", "ns.host.test", "--format", format];
+        words.iter().chain(more).copied().collect::<Vec<_>>()
+    };
+    let owners_of = |lines: &str| -> Vec<String> {
+        let owner = |line: &str| {
+            let row: serde_json::Value = serde_json::from_str(line).expect("an object");
+            row["rrname"].as_str().expect("a name").to_owned()
+        };
+        lines.lines().map(owner).collect()
+    };
+    let whole = bench.run(0, &ask("ndjson", &[]));
+    let owners = owners_of(&whole);
+    assert_eq!(owners.len(), names.len(), "each once");
+    let each: BTreeSet<&String> = owners.iter().collect();
+    assert_eq!(each, names.iter().collect());
+    let is_there = |line: &str| line.contains("\"removed_at\":null");
+    let there = whole.lines().take_while(|line| is_there(line)).count();
+    assert_eq!(there, 1_050, "those that are there come first");
+    assert!(!whole.lines().skip(there).any(is_there));
+    let trimmed = |name: &str| name.trim_end_matches('.').to_owned();
+    let owners: Vec<String> = owners.iter().map(|name| trimmed(name)).collect();
+    let cof = owners_of(&bench.run(0, &ask("cof", &[])));
+    let cof: Vec<String> = cof.iter().map(|name| trimmed(name)).collect();
+    assert_eq!(cof, owners);
+    let csv = bench.run(0, &ask("csv", &[]));
+    let csv = csv.lines().skip(1).map(|line| line.split(',').nth(6));
+    let csv: Vec<String> = csv.map(|it| trimmed(it.expect("a name"))).collect();
+    assert_eq!(csv, owners);
+    let text = bench.run(0, &ask("text", &[]));
+    let text = text.lines().filter_map(|line| line.split_once("  NS  "));
+    let text: Vec<String> = text.map(|(name, _)| trimmed(name)).collect();
+    assert_eq!(text, owners);
+    // Where a page ends, the next goes on.
+    let page = ["--limit", "1101"];
+    let some = bench.run(0, &ask("ndjson", &page));
+    let said = bench.run_stderr(0, &ask("ndjson", &page));
+    let after = said.trim().rsplit(' ').next().expect("a place");
+    let mut words = ask("ndjson", &[]);
+    words.extend(["--after", after]);
+    assert_eq!(some.lines().count(), 1_101);
+    assert_eq!(some + &bench.run(0, &words), whole);
+}
+
 /// Returns a port of 127.0.0.1 that nobody uses.
 fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");

@@ -7,26 +7,29 @@
 //! state of its own, and told between two. What is told is the state of the first page all the same: what came later
 //! is left out, what ended later is told as there, once.
 
+use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::dns::{Name, RecordType};
 use crate::store::caches::VersionRow;
-use crate::store::door::{Fault, Row, Value, params};
+use crate::store::door::{Fault, Numbers, Row, Value, params};
 use crate::store::error::StoreError;
 use crate::store::handle::StoreTx;
 use crate::store::keys::View;
 use crate::store::lookup::Lookup;
 use crate::store::lookup::answer::{RecordRow, last_seen};
 use crate::store::lookup::question::Wanted;
+use crate::store::sqlite::dialect::{IN_ORDER, rows_of};
 use crate::store::zones::enclosing::SEEN_AT;
 use crate::time::Timestamp;
 
 /// How many rows are read in one state of the database.
 const ROWS_A_PAGE: usize = if cfg!(test) { 3 } else { 1000 };
+/// Of how many owners the names are kept from page to page, some 150 octets each: a name comes again in each month.
+const OWNERS_KEPT_MAX: usize = if cfg!(test) { 2 } else { 100_000 };
 
 /// What was used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,8 +109,6 @@ struct UserRow {
     added_id: i64,
     /// Of a past record, also where it was there in the state that is told.
     removed_id: Option<i64>,
-    owner_key: String,
-    zone_id: i64,
 }
 
 /// The versions at the ends of a row.
@@ -120,6 +121,11 @@ struct Ends<'a> {
 }
 
 impl UserRow {
+    /// Returns the row of the owner.
+    fn owner_id(&self) -> i64 {
+        self.place[usize::from(self.removed_id.is_some())]
+    }
+
     /// Returns where a lookup goes on after the row.
     fn cursor(&self, is_past: bool) -> ReverseCursor {
         ReverseCursor {
@@ -216,7 +222,15 @@ fn key(rdata: &Value, owner_id: i64) -> (i64, &[u8], i64) {
 #[derive(Default)]
 struct Shared {
     zones: HashMap<i64, SharedZone>,
+    /// By their rows, which never go.
+    owners: HashMap<i64, SharedOwner>,
     sources: HashMap<i64, Arc<str>>,
+}
+
+/// An owner's name, and the row of its zone.
+struct SharedOwner {
+    name: Arc<Name>,
+    zone_id: i64,
 }
 
 /// A zone, and when it was last looked at and was as its newest version left it.
@@ -345,17 +359,21 @@ impl Lookup<'_> {
         let ends = rows
             .iter()
             .flat_map(|row| [Some(row.added_id), row.removed_id]);
-        let ends: BTreeSet<i64> = ends.flatten().collect();
+        let mut ends: Vec<i64> = ends.flatten().collect();
+        ends.sort_unstable();
+        ends.dedup();
         // A few versions, which each record would be joined to.
-        let versions = self.versions(ends.into_iter().collect())?;
+        let versions = self.versions(ends)?;
         let version = |id: i64| {
             let found = versions.binary_search_by_key(&id, |row| row.end.version_id);
             let found = found.map(|at| &versions[at]);
             found.map_err(|_| self.lost_version(id))
         };
+        self.know_owners(&rows, shared)?;
+        let known = (&shared.owners, &shared.zones);
         for row in rows {
-            let view = self.user_zone(&row, shared)?.view;
-            let Some(has_ended) = range.has_ended(&row, view) else {
+            let (owner, zone) = self.user_owner(&row, known)?;
+            let Some(has_ended) = range.has_ended(&row, zone.view) else {
                 continue;
             };
             let removed = row.removed_id.map(version).transpose()?;
@@ -367,7 +385,14 @@ impl Lookup<'_> {
             let removed_at = ends.removed.map(|it| it.end.at);
             if wanted.has_stay(ends.added.end.at, removed_at) {
                 let here = row.cursor(is_past);
-                let record = self.finish_user(range.rtype, row, &ends, shared)?;
+                let source = match shared.sources.entry(ends.added.source_id) {
+                    Entry::Occupied(known) => known.into_mut(),
+                    Entry::Vacant(unknown) => {
+                        let name = self.store.zones().source_name(ends.added.source_id)?;
+                        unknown.insert(name.into())
+                    }
+                };
+                let record = self.finish_user(range.rtype, row, &ends, (owner, zone), source)?;
                 page.records.push((record, here));
             }
         }
@@ -401,15 +426,57 @@ impl Lookup<'_> {
         Ok(ids.into_iter().map(range).collect())
     }
 
-    /// Returns the zone of a row.
-    fn user_zone<'a>(
+    /// Reads the owners of some rows, as far as they are not known, and their zones.
+    fn know_owners(&self, rows: &[UserRow], shared: &mut Shared) -> Result<(), StoreError> {
+        if shared.owners.len() > OWNERS_KEPT_MAX {
+            shared.owners.clear();
+        }
+        let owners = rows.iter().map(UserRow::owner_id);
+        let mut unknown: Vec<i64> = owners
+            .filter(|id| !shared.owners.contains_key(id))
+            .collect();
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        // In the order in which they lie.
+        unknown.sort_unstable();
+        unknown.dedup();
+        let read: Vec<(i64, i64, String)> = self.store.run(|db| {
+            let sql = format!(
+                "select o.id, o.zone_id, o.name
+                   from {list} w {IN_ORDER} owner o on o.id = w.value",
+                list = rows_of("?")
+            );
+            let asked = Numbers::from_iter(unknown);
+            db.query(&sql, [asked], |row| {
+                Ok((row.at(0)?, row.at(1)?, row.at(2)?))
+            })
+        })?;
+        for (id, zone_id, key) in read {
+            let zone = match shared.zones.entry(zone_id) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(unknown) => unknown.insert(self.shared_zone(zone_id)?),
+            };
+            let name = Name::from_relative_key(&key, &zone.apex)
+                .map_err(|fault| self.store.damaged(fault.to_string()))?;
+            let name = Arc::new(name);
+            shared.owners.insert(id, SharedOwner { name, zone_id });
+        }
+        Ok(())
+    }
+
+    /// Returns the owner of a row and its zone, which were read.
+    fn user_owner<'a>(
         &self,
         row: &UserRow,
-        shared: &'a mut Shared,
-    ) -> Result<&'a SharedZone, StoreError> {
-        Ok(match shared.zones.entry(row.zone_id) {
-            Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(unknown) => unknown.insert(self.shared_zone(row.zone_id)?),
+        (owners, zones): (&'a HashMap<i64, SharedOwner>, &'a HashMap<i64, SharedZone>),
+    ) -> Result<(&'a SharedOwner, &'a SharedZone), StoreError> {
+        let id = row.owner_id();
+        let found = owners.get(&id);
+        let found = found.and_then(|owner| Some((owner, zones.get(&owner.zone_id)?)));
+        found.ok_or_else(|| {
+            self.store
+                .damaged(format!("history refers to owner {id}, which is not there"))
         })
     }
 
@@ -419,16 +486,10 @@ impl Lookup<'_> {
         rtype: RecordType,
         row: UserRow,
         ends: &Ends<'_>,
-        shared: &mut Shared,
+        (owner, zone): (&SharedOwner, &SharedZone),
+        source: &Arc<str>,
     ) -> Result<RecordRow, StoreError> {
-        let zone = self.user_zone(&row, shared)?.clone();
         let (added, removed) = (ends.added, ends.removed);
-        let source = match shared.sources.entry(added.source_id) {
-            Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(unknown) => {
-                unknown.insert(self.store.zones().source_name(added.source_id)?.into())
-            }
-        };
         let added_at = added.end.at;
         let removed_at = removed.map(|it| it.end.at);
         // Of a past record, also of one that was there in the state that is told.
@@ -437,9 +498,7 @@ impl Lookup<'_> {
             None => ends.looked_at.or(zone.looked_at),
         };
         Ok(RecordRow {
-            owner: Name::from_relative_key(&row.owner_key, &zone.apex)
-                .map(Arc::new)
-                .map_err(|fault| self.store.damaged(fault.to_string()))?,
+            owner: Arc::clone(&owner.name),
             rdata: self.store.ledger().read_rdata(rtype.code(), &row.rdata)?,
             ttl: row.ttl.or(zone.usual_ttl).unwrap_or_default(),
             zone: Arc::clone(&zone.apex),
@@ -487,18 +546,16 @@ fn users_sql(rtype: RecordType, is_past: bool) -> String {
     let code = rtype.code();
     if is_past {
         format!(
-            "select p.rdata, p.bucket, p.owner_id, p.removed_id, p.ttl, p.baseline, p.added_id,
-                    o.name as owner_key, o.zone_id
-               from past_record p join owner o on o.id = p.owner_id
+            "select p.rdata, p.bucket, p.owner_id, p.removed_id, p.ttl, p.baseline, p.added_id
+               from past_record p
               where p.rrtype = {code} and p.rdata <= ?2
                     and (p.rdata, p.bucket, p.owner_id, p.removed_id) > (?1, ?3, ?4, ?5)
               order by p.rdata, p.bucket, p.owner_id, p.removed_id limit ?6"
         )
     } else {
         format!(
-            "select r.rdata, r.owner_id, 0 as place_2, 0 as place_3, r.ttl, r.baseline, r.added_id,
-                    o.name as owner_key, o.zone_id
-               from record r join owner o on o.id = r.owner_id
+            "select r.rdata, r.owner_id, 0 as place_2, 0 as place_3, r.ttl, r.baseline, r.added_id
+               from record r
               where r.rrtype = {code} and r.rdata <= ?2 and (r.rdata, r.owner_id) > (?1, ?3)
                     and ?4 = ?5
               order by r.rdata, r.owner_id limit ?6"
@@ -521,7 +578,5 @@ fn read_user(row: &Row<'_>, is_past: bool) -> Result<UserRow, Fault> {
         baseline: row.at(5)?,
         added_id: row.at(6)?,
         removed_id: is_past.then_some(place[2]),
-        owner_key: row.at(7)?,
-        zone_id: row.at(8)?,
     })
 }
