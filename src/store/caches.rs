@@ -20,6 +20,8 @@ pub(super) struct ZonesAt {
     pub by_apex: HashMap<Name, Vec<ZoneView>>,
     /// Whether these are all that there are; `None` before that was looked at.
     pub is_whole: Option<bool>,
+    /// Whether there were more than are read at once.
+    pub are_many: bool,
 }
 
 /// A name server's row, and that of its operator's domain if a name outside the name server's own has
@@ -83,10 +85,44 @@ pub(in crate::store) struct KnownVersions {
 /// The times of a zone's first and last version, if it has any.
 pub(in crate::store) type ZoneSpan = (Option<i64>, Option<i64>);
 
+/// What the histories of a zone's owners share.
+#[derive(Debug)]
+pub(in crate::store) struct SharedOf {
+    pub(in crate::store) usual_ttl: Option<u32>,
+    /// The zone's newest version.
+    pub(in crate::store) newest_id: Option<i64>,
+    /// When the zone was last looked at, if that says anything of its records.
+    pub(in crate::store) seen_at: Option<Timestamp>,
+    /// At most so many versions did not arrive, and how often an unknown number.
+    pub(in crate::store) missed: (i64, i64),
+    /// The zone's source, if it is there: its row and name.
+    pub(in crate::store) source: Option<(i64, Arc<str>)>,
+    /// Times in which the zone could not be seen: from, to, and the word of the last refusal.
+    pub(in crate::store) gaps: Vec<(Timestamp, Timestamp, String)>,
+}
+
+impl SharedOf {
+    /// Reads all but the gaps.
+    pub(in crate::store) fn read(row: &Row<'_>) -> Result<Self, Fault> {
+        let source_id = row.get("source_id")?;
+        let source: Option<String> = row.get("source_name")?;
+        Ok(Self {
+            usual_ttl: row.get("usual_ttl")?,
+            newest_id: row.get("version_id")?,
+            seen_at: row.get("seen_at")?,
+            missed: (row.get("missed_count")?, row.get("missed_unknown_count")?),
+            source: source.map(|name| (source_id, name.into())),
+            gaps: Vec::new(),
+        })
+    }
+}
+
 /// The spans of zones, while one state of the database is read.
 #[derive(Debug, Default)]
 pub(in crate::store) struct Spans {
     pub(in crate::store) by_zone: HashMap<ZoneId, ZoneSpan>,
+    /// What the histories of zones' owners share.
+    pub(in crate::store) shared: HashMap<ZoneId, Arc<SharedOf>>,
     /// The row of the first version of a zone since a time, if there is one.
     pub(in crate::store) firsts: HashMap<(ZoneId, Timestamp), Option<i64>>,
     /// Since when nobody had seen a zone at a time.

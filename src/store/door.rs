@@ -81,9 +81,30 @@ impl Db {
         either!(self, db => db.begin_writing())
     }
 
-    /// Begins a transaction that reads one state.
-    pub(super) fn begin_reading(&self) -> Result<(), Fault> {
-        either!(self, db => db.begin_reading())
+    /// Begins a transaction that reads one state. With `checks_schema` its first question fails if a server's tables are
+    /// of another schema than this program's; of a file that is looked at before.
+    pub(super) fn begin_reading(&self, checks_schema: bool) -> Result<(), Fault> {
+        match self {
+            Self::Sqlite(db) => db.begin_reading(),
+            Self::Postgres(db) => db.begin_reading(checks_schema),
+        }
+    }
+
+    /// Returns whether it is of use to tell what is asked next: a server is then waited for once. A file is asked when it
+    /// is asked.
+    pub(super) fn asks_ahead(&self) -> bool {
+        match self {
+            Self::Sqlite(_) => false,
+            Self::Postgres(db) => db.asks_ahead(),
+        }
+    }
+
+    /// Tells a server what is asked next, within a reading: it is sent with the next question that is waited for.
+    pub(super) fn ask_ahead(&self, sql: &str, parameters: impl Parameters) -> Result<(), Fault> {
+        match self {
+            Self::Sqlite(_) => Ok(()),
+            Self::Postgres(db) => db.ask_ahead(sql, parameters),
+        }
     }
 
     /// Makes what was written durable and ends the transaction.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::dns::Name;
 use crate::store::caches::{
@@ -27,6 +28,8 @@ use crate::zone::DigestKey;
 /// How far a standby may be behind that answers lookups. Unit: seconds.
 // Chosen by hand: a standby that follows is behind by less than one, and a person who looks waits no longer than this.
 const LAG_MAX_S: i64 = 60;
+/// For how long a standby that was found not to be far behind is taken for one.
+const LAG_KNOWN_FOR: Duration = Duration::from_secs(5);
 
 /// The row of `meta` that says in which life of its server a database was last written.
 pub(super) const LIFE: &str = "life";
@@ -104,6 +107,10 @@ pub struct Store {
     pub(super) is_moved: Cell<bool>,
     /// Whether the server may be a standby, and so behind.
     pub(super) may_lag: bool,
+    /// When a server that may lag was last found not to.
+    pub(super) lag_looked_at: Cell<Option<Instant>>,
+    /// Which zones there were when they were last read, of a server: what is told in advance is guessed from it.
+    pub(super) zones_before: RefCell<ZonesAt>,
 }
 
 /// What only a database in a file has.
@@ -210,7 +217,8 @@ impl Store {
         let kind = if self.is_grouped.get() {
             Kind::ReadingPart
         } else {
-            self.run(Db::begin_reading)?;
+            let checks_schema = self.is_reader;
+            self.run(|db| db.begin_reading(checks_schema))?;
             self.follow_session();
             if let Some(growth) = self.growth() {
                 growth.begin();
@@ -236,11 +244,41 @@ impl Store {
     /// had.
     pub fn is_current(&self) -> Result<bool, StoreError> {
         let (Some(file), Some(db)) = (&self.file, self.db.sqlite()) else {
-            let is_late = self.may_lag && self.lag()?.is_some();
-            return Ok(!is_late && self.schema_found()? == SCHEMA);
+            return self.is_current_server();
         };
         let schema = schema_version(db).map_err(|fault| self.engine(fault))?;
         Ok(schema == file.opened.schema && FileId::of(&file.named)? == Some(file.opened.file))
+    }
+
+    /// Returns whether a server is still to be used. Each reading of one that only reads looks by itself which schema the
+    /// tables have.
+    fn is_current_server(&self) -> Result<bool, StoreError> {
+        if !self.is_reader {
+            return Ok(self.schema_found()? == SCHEMA);
+        }
+        let is_of_other_schema = match &self.db {
+            Db::Sqlite(_) => false,
+            Db::Postgres(db) => db.is_of_other_schema(),
+        };
+        Ok(!is_of_other_schema && !self.is_late()?)
+    }
+
+    /// Returns whether a standby is too far behind, as it was found a few seconds ago.
+    fn is_late(&self) -> Result<bool, StoreError> {
+        if !self.may_lag {
+            return Ok(false);
+        }
+        let now = Instant::now();
+        if self
+            .lag_looked_at
+            .get()
+            .is_some_and(|at| now.duration_since(at) < LAG_KNOWN_FOR)
+        {
+            return Ok(false);
+        }
+        let is_late = self.lag()?.is_some();
+        self.lag_looked_at.set((!is_late).then_some(now));
+        Ok(is_late)
     }
 
     /// Returns what tells the state that this host's cache is of.
@@ -458,6 +496,18 @@ impl Store {
         }
     }
 
+    /// Returns the error for a database of another schema than this program's.
+    fn of_other_schema(&self, found: i32) -> StoreError {
+        match found > SCHEMA {
+            true => self.newer(found),
+            false => StoreError::Older {
+                path: self.path.clone(),
+                found,
+                known: SCHEMA,
+            },
+        }
+    }
+
     /// Forgets what is kept in memory of name servers.
     pub(super) fn forget_hosts(&self) {
         self.host_rows.borrow_mut().clear();
@@ -468,6 +518,9 @@ impl Store {
     pub(super) fn engine(&self, fault: Fault) -> StoreError {
         if let Some(what) = fault.damage() {
             return self.damaged(what);
+        }
+        if let Some(found) = fault.other_schema() {
+            return self.of_other_schema(found);
         }
         let ended = self.growth().and_then(|it| it.explain(&fault));
         ended.unwrap_or_else(|| StoreError::Engine {
@@ -538,7 +591,10 @@ impl Drop for StoreTx<'_> {
             Kind::ReadingPart => Ok(()),
         };
         if matches!(self.kind, Kind::Reading | Kind::ReadingPart) {
-            store.zones_at.replace(None);
+            let zones = store.zones_at.replace(None);
+            if let (true, Db::Postgres(_), Some(zones)) = (store.is_reader, &store.db, zones) {
+                store.zones_before.replace(zones);
+            }
             store.additions.replace(None);
             store.moments.replace(None);
             store.seen.replace(None);

@@ -8,7 +8,9 @@ use crate::place::{ServerUrl, StoreUrl};
 use crate::store::door::{Db, Fault};
 use crate::store::error::StoreError;
 use crate::store::handle::{FileSide, Opened, Store, StoreOptions, cache_id};
-use crate::store::postgres::schema::Found;
+use crate::store::ledger::Ledger;
+use crate::store::lookup::Lookup;
+use crate::store::postgres::schema::{Found, SECRETS};
 use crate::store::sqlite::connection::{check_library, copy_into};
 use crate::store::sqlite::dialect::DRAW_SECRETS;
 use crate::store::sqlite::file::{FileId, PRIVATE, follow_link};
@@ -20,6 +22,7 @@ use crate::store::sqlite::migrate::{
 };
 use crate::store::sqlite::reading::{Way, check_writable, open_to_read};
 use crate::store::trees::LAST_REVERSE_INDEX;
+use crate::store::zones::Zones;
 use crate::store::{postgres, sqlite};
 use crate::zone::DigestKey;
 
@@ -145,7 +148,12 @@ impl Store {
 
     /// Opens a server's database to read only.
     fn open_server_to_read(server: &ServerUrl) -> Result<Self, StoreError> {
-        let db = postgres::db::Db::open(server).map_err(|fault| of_server(server, fault))?;
+        let engine = |fault| of_server(server, fault);
+        let db = postgres::db::Db::open(server).map_err(engine)?;
+        // A command asks one thing and ends: its statements are prepared together.
+        db.prepare_ahead(&Lookup::texts_of_a_history());
+        db.prepare_ahead(&[Zones::text_of_zones(), Ledger::text_of_hosts()]);
+        db.begin_opening().map_err(engine)?;
         match check_server(&db, server)? {
             Found::Schema(SCHEMA) => {}
             Found::Schema(found) => {
@@ -159,6 +167,10 @@ impl Store {
         }
         let mut store = Self::finish_server(db, server)?;
         store.is_reader = true;
+        store.known_versions = Some(RefCell::default());
+        if store.db.is_in_transaction() {
+            store.run(Db::roll_back)?;
+        }
         Ok(store)
     }
 
@@ -279,6 +291,8 @@ impl Store {
             is_elsewhere: Cell::new(false),
             is_moved: Cell::new(false),
             may_lag: false,
+            lag_looked_at: Cell::new(None),
+            zones_before: RefCell::default(),
             is_grouped: Cell::new(false),
         })
     }
@@ -333,9 +347,7 @@ fn of_server(server: &ServerUrl, fault: Fault) -> StoreError {
 /// Reads the database's id and digest key, or makes them of the engine's random octets, which a statement draws.
 fn load_secrets(db: &Db, draw: &str) -> Result<([u8; 16], DigestKey), Fault> {
     let read = || {
-        let sql = "select (select value from meta where key = 'database_id') as database_id,
-                          (select value from meta where key = 'digest_key') as digest_key";
-        db.query_one(sql, (), |row| {
+        db.query_one(SECRETS, (), |row| {
             let database_id: Option<[u8; 16]> = row.get("database_id")?;
             let digest_key: Option<[u8; 32]> = row.get("digest_key")?;
             Ok(database_id.zip(digest_key))
@@ -344,6 +356,12 @@ fn load_secrets(db: &Db, draw: &str) -> Result<([u8; 16], DigestKey), Fault> {
     let (database_id, key) = match read()? {
         Some(known) => known,
         None => {
+            if let Db::Postgres(db) = db
+                && db.asks_ahead()
+            {
+                // What was read to open it; the rest is written.
+                db.roll_back()?;
+            }
             let (id, key): (Vec<u8>, Vec<u8>) =
                 db.query_one(draw, (), |row| Ok((row.get("id")?, row.get("key")?)))?;
             // Another process may make them at the same moment: the first one's count, and both read them again.

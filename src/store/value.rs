@@ -35,6 +35,8 @@ enum Kind {
     Unknown,
     /// Another server has the database now.
     Elsewhere,
+    /// The tables are of this schema, which is not this program's.
+    Schema(i32),
     /// A word in a column that this program does not write there.
     Word,
     /// A question that has to have an answer, and has none.
@@ -69,6 +71,22 @@ impl Fault {
     pub(super) fn untrusted(text: String) -> Self {
         let kind = Kind::Untrusted;
         Self { kind, text }
+    }
+
+    /// Returns the fault of tables of another schema than this program's.
+    pub(super) fn of_schema(found: i32) -> Self {
+        Self {
+            kind: Kind::Schema(found),
+            text: format!("the tables are of schema {found}"),
+        }
+    }
+
+    /// Returns the schema of tables that is not this program's, if that is the fault.
+    pub(super) fn other_schema(&self) -> Option<i32> {
+        match self.kind {
+            Kind::Schema(found) => Some(found),
+            _ => None,
+        }
     }
 
     /// Returns it as the fault of a commit that was taken back.

@@ -4,6 +4,7 @@
 
 mod chaos;
 mod checker;
+mod lookups;
 mod network;
 mod outcome;
 mod packed;
@@ -199,6 +200,21 @@ fn many_domains_that_change_often_are_judged_alike_on_both_engines() {
                        + 6 - (select count(*) from pg_indexes
                                where schemaname = 'dozen' and indexname ~ '^(record|past)_by_(host|a|aaaa)$')";
     assert_eq!(server.sql(left), "0");
+    // So were the keys: they are those of a database whose first version was small.
+    let source =
+        "[[source]]\nname = \"small\"\nkind = \"feed\"\npath = \"f.ndjson\"\ncomplete = true\n";
+    let small = Bench::on(&server.url("small"), source);
+    small.write("f.ndjson", "");
+    small.run(0, &["poll"]);
+    let keys = |schema: &str| {
+        server.sql(&format!(
+            "select string_agg(conname || ' ' || pg_get_constraintdef(oid), ', ' order by conname)
+               from pg_constraint
+              where conrelid in ('{schema}.owner'::regclass, '{schema}.record'::regclass)"
+        ))
+    };
+    assert!(keys("small").contains("record_pkey"), "{}", keys("small"));
+    assert_eq!(keys("dozen"), keys("small"));
 }
 
 #[test]

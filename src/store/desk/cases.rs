@@ -101,10 +101,28 @@ struct RawCase {
     told_verdicts: String,
 }
 
+/// The condition on the case about a domain.
+const OF_DOMAIN: &str = "c.domain = ?";
+
+/// Asks for the case of a condition.
+fn one_case_sql(condition: &str) -> String {
+    format!("select {COLUMNS} from abuse_case c join zone z on z.id = c.zone_id where {condition}")
+}
+
 impl Desk<'_> {
     /// Returns the case about a domain.
     pub fn find_case(&self, domain: &Name) -> Result<Option<CaseRow>, StoreError> {
-        self.one_case("c.domain = ?", &domain.to_string())
+        self.one_case(OF_DOMAIN, &domain.to_string())
+    }
+
+    /// Tells a server that the case about a domain is asked for next.
+    pub fn ask_ahead_of_case(&self, domain: &Name) -> Result<(), StoreError> {
+        if !self.store.db.asks_ahead() {
+            return Ok(());
+        }
+        let sql = one_case_sql(OF_DOMAIN);
+        self.store
+            .run(|db| db.ask_ahead(&sql, [domain.to_string()]))
     }
 
     /// Returns those of some domains that there is a case about.
@@ -600,9 +618,7 @@ impl Desk<'_> {
         condition: &str,
         value: &dyn IntoValue,
     ) -> Result<Option<CaseRow>, StoreError> {
-        let sql = format!(
-            "select {COLUMNS} from abuse_case c join zone z on z.id = c.zone_id where {condition}"
-        );
+        let sql = one_case_sql(condition);
         let raw = self
             .store
             .run(|db| db.query_first(&sql, [value], read_case))?;

@@ -1,6 +1,7 @@
 //! Between rows and values: RDATA, owners, hosts.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::LazyLock;
 
 use crate::dns::{Name, Rdata, RecordType, operator_domain};
 use crate::store::caches::HostRow;
@@ -17,6 +18,15 @@ pub(in crate::store) const HOSTS: Table = Table {
     columns: &["id", "name", "operator_id"],
     on_conflict: "",
 };
+
+/// Asks for the names of some name servers.
+static HOST_NAMES: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "select h.id, h.name, h.operator_id
+           from {list} w {IN_ORDER} host h on h.id = w.value",
+        list = rows_of("?1")
+    )
+});
 
 /// Rows of owners.
 const OWNERS: Table = Table {
@@ -413,10 +423,8 @@ impl Ledger<'_> {
         &self,
         ids: impl Iterator<Item = i64>,
     ) -> Result<(), StoreError> {
+        let mut unknown = self.unknown_hosts(ids);
         let mut known = self.store.host_names.borrow_mut();
-        let mut unknown: Vec<i64> = ids.filter(|id| !known.contains_key(id)).collect();
-        unknown.sort_unstable();
-        unknown.dedup();
         if unknown.is_empty() {
             return Ok(());
         }
@@ -425,12 +433,7 @@ impl Ledger<'_> {
             unknown.truncate(HOSTS_CACHED_MAX);
         }
         let rows: Vec<(i64, String, Option<i64>)> = self.store.run(|db| {
-            let sql = format!(
-                "select h.id, h.name, h.operator_id
-                   from {list} w {IN_ORDER} host h on h.id = w.value",
-                list = rows_of("?1")
-            );
-            db.query(&sql, [Numbers(unknown)], |row| {
+            db.query(&HOST_NAMES, [Numbers(unknown)], |row| {
                 Ok((row.at(0)?, row.at(1)?, row.at(2)?))
             })
         })?;
@@ -442,6 +445,38 @@ impl Ledger<'_> {
             known.insert(id, name);
         }
         Ok(())
+    }
+
+    /// Tells a server that the names of name servers are asked for next.
+    pub(in crate::store) fn ask_ahead_of_hosts(
+        &self,
+        ids: impl Iterator<Item = i64>,
+    ) -> Result<(), StoreError> {
+        if !self.store.db.asks_ahead() {
+            return Ok(());
+        }
+        let mut unknown = self.unknown_hosts(ids);
+        unknown.truncate(HOSTS_CACHED_MAX);
+        match unknown.is_empty() {
+            true => Ok(()),
+            false => self
+                .store
+                .run(|db| db.ask_ahead(&HOST_NAMES, [Numbers(unknown)])),
+        }
+    }
+
+    /// Returns those name servers of which no name is kept, each once, in order.
+    fn unknown_hosts(&self, ids: impl Iterator<Item = i64>) -> Vec<i64> {
+        let known = self.store.host_names.borrow();
+        let mut unknown: Vec<i64> = ids.filter(|id| !known.contains_key(id)).collect();
+        unknown.sort_unstable();
+        unknown.dedup();
+        unknown
+    }
+
+    /// Returns the statement that names of name servers are read by, for a server to prepare.
+    pub(in crate::store) fn text_of_hosts() -> &'static str {
+        &HOST_NAMES
     }
 
     /// Returns the name of an owner.

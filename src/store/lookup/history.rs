@@ -14,6 +14,7 @@ use crate::store::lookup::question::{CoveredName, HistoryScope, Wanted};
 use crate::store::lookup::spans::Stay;
 use crate::store::ranges::{is_at_or_below, is_below};
 use crate::store::zones::enclosing::EnclosingZone;
+use crate::store::zones::status::Gap;
 
 /// How many zones below a name are listed at a time.
 const ZONES_BELOW_AT_A_TIME: usize = if cfg!(test) { 2 } else { 500 };
@@ -49,7 +50,12 @@ impl Lookup<'_> {
             Some((ZoneId(zone.parse().ok()?), key.to_owned()))
         });
         let mut names = Vec::new();
+        let guessed = self.store.zones().zones_guessed(name);
+        self.ask_ahead_of_names(&guessed, (name, scope), limit)?;
         let enclosing = self.store.zones().zones_enclosing(name)?;
+        if enclosing != guessed {
+            self.ask_ahead_of_names(&enclosing, (name, scope), limit)?;
+        }
         let at = cursor.as_ref().map(|(id, _)| *id);
         let first = match at {
             Some(id) => enclosing.iter().position(|zone| zone.id == id),
@@ -75,6 +81,28 @@ impl Lookup<'_> {
             }
         }
         Ok(names)
+    }
+
+    /// Tells a server that the names that a lookup covers in some zones are asked for next, and what their histories share.
+    fn ask_ahead_of_names(
+        &self,
+        zones: &[EnclosingZone],
+        (name, scope): (&Name, HistoryScope),
+        limit: usize,
+    ) -> Result<(), StoreError> {
+        if !self.store.db.asks_ahead() {
+            return Ok(());
+        }
+        for zone in zones {
+            let question = OwnersQuestion::new(zone, name, scope, None);
+            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+            self.store.run(|db| {
+                let (key, none) = (&question.key, None::<&str>);
+                db.ask_ahead(&question.sql, params![zone.id, key, limit, none])
+            })?;
+            self.ask_ahead_of_zone(zone.id)?;
+        }
+        Ok(())
     }
 
     /// Adds the names of one zone that a lookup covers, until there are `limit`.
@@ -118,36 +146,28 @@ impl Lookup<'_> {
     ) -> Result<History, StoreError> {
         let mut history = History::default();
         let zone = &name.zone;
-        let gaps = self.store.zones().gaps(zone.id)?.into_iter();
-        let gaps = gaps.filter(|gap| wanted.has_stay(gap.from, Some(gap.to)));
-        history
-            .gaps
-            .extend(gaps.map(|gap| (zone.apex.clone(), gap)));
-        let coarse = self.coarse(zone.id)?;
-        history
-            .coarse
-            .extend(coarse.map(|it| (zone.apex.clone(), it)));
+        let shared = self.shared_of(zone.id)?;
+        for (from, to, reason) in &shared.gaps {
+            if wanted.has_stay(*from, Some(*to)) {
+                let (from, to, reason) = (*from, *to, reason.clone());
+                let gap = Gap { from, to, reason };
+                history.gaps.push((zone.apex.clone(), gap));
+            }
+        }
+        // All versions arrived, as far as is known, if neither is there.
+        let (missed_max, unknown) = shared.missed;
+        if missed_max + unknown > 0 {
+            let coarse = Coarse {
+                missed_max: missed_max as u64,
+                unknown: unknown as u64,
+            };
+            history.coarse.push((zone.apex.clone(), coarse));
+        }
         let newest = newest.filter(|_| zone.view != View::Passive);
         let stays = self.stays(name.owner_id, zone.id, wanted, newest)?;
         add_stays(&mut history, name, stays, wanted);
         history.sort();
         Ok(history)
-    }
-
-    /// Returns how many versions of a zone did not arrive; `None` if all did, as far as is known.
-    fn coarse(&self, zone: ZoneId) -> Result<Option<Coarse>, StoreError> {
-        let (missed_max, unknown): (i64, i64) = self.store.run(|db| {
-            db.query_one(
-                "select missed_count, missed_unknown_count from zone where id = ?",
-                [zone.0],
-                |row| Ok((row.get("missed_count")?, row.get("missed_unknown_count")?)),
-            )
-        })?;
-        let coarse = Coarse {
-            missed_max: missed_max as u64,
-            unknown: unknown as u64,
-        };
-        Ok((missed_max + unknown > 0).then_some(coarse))
     }
 
     /// Returns the zones whose apex lies below a name, in order, at most [`ZONES_BELOW_AT_A_TIME`]: those after the zone
@@ -209,6 +229,26 @@ impl Lookup<'_> {
         limit: usize,
     ) -> Result<Vec<(i64, String)>, StoreError> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let question = OwnersQuestion::new(zone, name, scope, after);
+        self.store.run(|db| {
+            db.query(
+                &question.sql,
+                params![zone.id, question.key, limit, after],
+                |row| Ok((row.get("id")?, row.get("name")?)),
+            )
+        })
+    }
+}
+
+/// Asks for the owners of a zone that a lookup covers.
+struct OwnersQuestion {
+    sql: String,
+    /// The name in the zone.
+    key: String,
+}
+
+impl OwnersQuestion {
+    fn new(zone: &EnclosingZone, name: &Name, scope: HistoryScope, after: Option<&str>) -> Self {
         // A zone below the name is covered whole; its apex too.
         let key = name.relative_key(&zone.apex);
         let range = match (scope, key.as_deref()) {
@@ -223,18 +263,13 @@ impl Lookup<'_> {
         } else {
             "cast(?4 as text) is null"
         };
-        self.store.run(|db| {
-            let sql = format!(
-                "select id, name
-                   from owner where zone_id = ?1 and {range} and {after_sql}
-                  order by name limit ?3"
-            );
-            db.query(
-                &sql,
-                params![zone.id, key.unwrap_or_default(), limit, after],
-                |row| Ok((row.get("id")?, row.get("name")?)),
-            )
-        })
+        let sql = format!(
+            "select id, name
+               from owner where zone_id = ?1 and {range} and {after_sql}
+              order by name limit ?3"
+        );
+        let key = key.unwrap_or_default();
+        Self { sql, key }
     }
 }
 

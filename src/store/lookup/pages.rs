@@ -13,6 +13,9 @@ use crate::store::lookup::question::{HistoryScope, Wanted};
 /// A page that has so many rows ends, however few names it has.
 const ROWS_A_PAGE_MAX: usize = if cfg!(test) { 5 } else { 50_000 };
 
+/// Of how many names a server is asked at once.
+const NAMES_ASKED_AHEAD: usize = 50;
+
 /// The history of the names that a lookup covers, a page at a time.
 ///
 /// All records and changes are those of the state of the first page: what versions did later is left out. As of their
@@ -66,7 +69,11 @@ impl HistoryPages<'_> {
             .lookup()
             .covered_names(&self.name, self.scope, cursor, names_max)?;
         let mut rows_count = 0;
-        for name in &names {
+        for (place, name) in names.iter().enumerate() {
+            if place % NAMES_ASKED_AHEAD == 0 {
+                let next = names.iter().skip(place).take(NAMES_ASKED_AHEAD);
+                self.store.lookup().ask_ahead_of(next, &self.wanted)?;
+            }
             let history = self
                 .store
                 .lookup()

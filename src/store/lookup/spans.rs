@@ -9,14 +9,15 @@ use std::collections::hash_map::Entry;
 use std::sync::{Arc, LazyLock};
 
 use crate::dns::{Rdata, RecordType};
-use crate::store::caches::{End, KnownVersions, VersionRow};
+use crate::store::caches::{End, KnownVersions, SharedOf, VersionRow};
 use crate::store::door::{Fault, Numbers, Row, Value, params};
 use crate::store::error::StoreError;
 use crate::store::keys::ZoneId;
 use crate::store::lookup::Lookup;
-use crate::store::lookup::question::Wanted;
+use crate::store::lookup::question::{CoveredName, Wanted};
 use crate::store::sqlite::dialect::{IN_ORDER, data_version, rows_of};
-use crate::store::zones::enclosing::SEEN_AT;
+use crate::store::zones::enclosing::{SEEN_AT, SPAN};
+use crate::store::zones::status::GAPS;
 use crate::time::Timestamp;
 
 /// Open intervals of one owner.
@@ -45,9 +46,14 @@ static VERSIONS: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-/// What the intervals of a zone's owners share.
+/// What the histories of a zone's owners share; the source of most of them is the one that the zone has now.
 static ZONE: LazyLock<String> = LazyLock::new(|| {
-    format!("select usual_ttl, version_id, {SEEN_AT} as seen_at from zone z where id = ?")
+    format!(
+        "
+    select usual_ttl, version_id, {SEEN_AT} as seen_at, missed_count, missed_unknown_count,
+           source_id, (select s.name from source s where s.id = z.source_id) as source_name
+      from zone z where id = ?"
+    )
 });
 
 /// The most versions that are kept from one lookup to the next.
@@ -106,18 +112,12 @@ impl Lookup<'_> {
         wanted: &Wanted,
         until_id: Option<i64>,
     ) -> Result<Vec<Stay>, StoreError> {
-        let (usual_ttl, newest_id, seen_at) = self.store.run(|db| {
-            db.query_one(&ZONE, [zone.0], |row| {
-                Ok((
-                    row.get::<Option<u32>>("usual_ttl")?,
-                    row.get::<Option<i64>>("version_id")?,
-                    row.get("seen_at")?,
-                ))
-            })
-        })?;
+        let shared = self.shared_of(zone)?;
+        let (usual_ttl, newest_id, seen_at) = (shared.usual_ttl, shared.newest_id, shared.seen_at);
         // The bucket 0 stands for what is open.
         let mut months = self.store.zones().buckets_since(zone, wanted.since)?;
         months.remove(0);
+        self.ask_ahead_of_stays(owner_id, &months)?;
         let mut rows = self
             .store
             .run(|db| db.query(OPEN, [owner_id], RawStay::read))?;
@@ -132,6 +132,8 @@ impl Lookup<'_> {
         let mut ends: Vec<i64> = ends.chain([newest_id]).flatten().collect();
         ends.sort_unstable();
         ends.dedup();
+        let ledger = self.store.ledger();
+        ledger.ask_ahead_of_hosts(rows.iter().filter_map(RawStay::host))?;
         let versions = self.versions(ends)?;
         let version = |id: i64| {
             versions
@@ -140,10 +142,9 @@ impl Lookup<'_> {
                 .map_err(|_| self.lost_version(id))
         };
         let newest = newest_id.map(version).transpose()?;
-        self.store
-            .ledger()
-            .know_hosts(rows.iter().filter_map(RawStay::host))?;
-        let mut sources = HashMap::new();
+        ledger.know_hosts(rows.iter().filter_map(RawStay::host))?;
+        let mut sources: HashMap<i64, Arc<str>> = HashMap::new();
+        sources.extend(shared.source.clone());
         let mut stays = Vec::with_capacity(rows.len());
         for row in rows {
             let added = version(row.added_id)?;
@@ -171,7 +172,7 @@ impl Lookup<'_> {
                 }
             };
             stays.push(Stay {
-                rdata: self.store.ledger().read_rdata(row.code, &row.value)?,
+                rdata: ledger.read_rdata(row.code, &row.value)?,
                 ttl: row.ttl.or(usual_ttl).unwrap_or_default(),
                 added: added.end,
                 removed,
@@ -181,6 +182,76 @@ impl Lookup<'_> {
             });
         }
         Ok(stays)
+    }
+
+    /// Returns what the histories of a zone's owners share. Read once while one state of the database is read.
+    pub(in crate::store) fn shared_of(&self, zone: ZoneId) -> Result<Arc<SharedOf>, StoreError> {
+        let spans = self.store.spans.borrow();
+        let known = spans.as_ref().and_then(|it| it.shared.get(&zone).cloned());
+        drop(spans);
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let mut shared = self
+            .store
+            .run(|db| db.query_one(&ZONE, [zone.0], SharedOf::read))?;
+        let gaps = self.store.zones().gaps(zone)?.into_iter();
+        shared.gaps = gaps.map(|it| (it.from, it.to, it.reason)).collect();
+        let shared = Arc::new(shared);
+        if let Some(known) = &mut *self.store.spans.borrow_mut() {
+            known.shared.insert(zone, Arc::clone(&shared));
+        }
+        Ok(shared)
+    }
+
+    /// Tells a server that the histories of a zone's owners are asked for next.
+    pub(in crate::store) fn ask_ahead_of_zone(&self, zone: ZoneId) -> Result<(), StoreError> {
+        self.store.run(|db| {
+            db.ask_ahead(&ZONE, [zone.0])?;
+            db.ask_ahead(GAPS, [zone.0])?;
+            db.ask_ahead(SPAN, [zone])
+        })
+    }
+
+    /// Tells a server that an owner's intervals of some months are asked for next.
+    pub(in crate::store) fn ask_ahead_of_stays(
+        &self,
+        owner_id: i64,
+        months: &[i64],
+    ) -> Result<(), StoreError> {
+        if !self.store.db.asks_ahead() {
+            return Ok(());
+        }
+        let months: Numbers = months.iter().copied().collect();
+        self.store.run(|db| {
+            db.ask_ahead(OPEN, [owner_id])?;
+            db.ask_ahead(&CLOSED, params![owner_id, months])
+        })
+    }
+
+    /// Tells a server that what is wanted of the histories of some names is asked for next.
+    pub fn ask_ahead_of<'n>(
+        &self,
+        names: impl Iterator<Item = &'n CoveredName>,
+        wanted: &Wanted,
+    ) -> Result<(), StoreError> {
+        if !self.store.db.asks_ahead() {
+            return Ok(());
+        }
+        for name in names {
+            let mut months = self
+                .store
+                .zones()
+                .buckets_since(name.zone.id, wanted.since)?;
+            months.remove(0);
+            self.ask_ahead_of_stays(name.owner_id(), &months)?;
+        }
+        Ok(())
+    }
+
+    /// Returns the statements that a history is read by, for a server to prepare.
+    pub(in crate::store) fn texts_of_a_history() -> [&'static str; 6] {
+        [&ZONE, GAPS, SPAN, OPEN, &CLOSED, &VERSIONS]
     }
 
     /// Returns an owner's intervals that ended in some months, as they are stored.
@@ -203,11 +274,15 @@ impl Lookup<'_> {
         let Some(known) = &self.store.known_versions else {
             return Ok(());
         };
-        let state = match self.store.db.sqlite() {
-            Some(db) => data_version(db).map_err(|fault| self.store.engine(fault))?,
-            None => return Ok(()),
+        let (state, is_told) = match self.store.db.sqlite() {
+            Some(db) => (
+                data_version(db).map_err(|fault| self.store.engine(fault))?,
+                true,
+            ),
+            // A server does not tell whether somebody has committed.
+            None => (None, false),
         };
-        if known.borrow().state != state {
+        if !is_told || known.borrow().state != state {
             known.replace(KnownVersions {
                 state,
                 rows: HashMap::new(),

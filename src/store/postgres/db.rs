@@ -11,8 +11,8 @@ use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, SimpleQueryMessage, SimpleQueryRow};
 
 use crate::place::ServerUrl;
-use crate::store::postgres::dialect::translate;
-use crate::store::postgres::session::{GREETING_TIMEOUT, connect, wait, wait_at_most};
+use crate::store::postgres::ahead::Ahead;
+use crate::store::postgres::session::{GREETING_TIMEOUT, SETTINGS, connect, wait, wait_at_most};
 use crate::store::postgres::values::{Read, Sent};
 use crate::store::value::{Fault, Parameters, ValueRef};
 
@@ -28,7 +28,8 @@ pub(super) fn lock_key(number: i32) -> String {
 }
 
 /// Asks which schema the tables have.
-const SCHEMA_FOUND: &str = "select value::bit(31)::integer from meta where key = 'schema'";
+pub(super) const SCHEMA_FOUND: &str =
+    "select value::bit(31)::integer from meta where key = 'schema'";
 
 /// After how long the server ends a transaction that writes whose program says nothing: one that is stopped, or whose
 /// way to the server is cut, keeps everybody else from writing.
@@ -82,8 +83,12 @@ pub(in crate::store) struct Db {
     pub(super) has_tables: Cell<bool>,
     /// The schema of the tables as the transaction that writes began with: nobody changes it meanwhile.
     pub(super) schema: Cell<Option<i32>>,
-    /// Whether indexes are to be made at the end of what is being written.
-    pub(super) is_loading: Cell<bool>,
+    /// Whether keys are to be made at the end of what is being written, and whether the indexes from data to owners are.
+    pub(super) loading: Cell<Option<bool>>,
+    /// Whether a reading found tables of another schema than this program's.
+    pub(super) is_of_other_schema: Cell<bool>,
+    /// What goes with the next question.
+    pub(super) ahead: Ahead,
     call_count: Cell<u64>,
     cursor_count: Cell<u64>,
 }
@@ -92,7 +97,7 @@ pub(in crate::store) struct Db {
 #[derive(Clone)]
 pub(super) struct Kept {
     /// In PostgreSQL's words.
-    sql: Arc<str>,
+    pub(super) sql: Arc<str>,
     /// The session that has it.
     session: u64,
     pub(super) prepared: tokio_postgres::Statement,
@@ -139,7 +144,7 @@ impl Db {
     /// Opens a session that ends for good when it is lost.
     pub(super) fn open_once(server: &ServerUrl) -> Result<Self, Fault> {
         let client = connect(server)?;
-        let met = server_of(&client)?;
+        let met = greet(&client)?;
         Ok(Self {
             again: None,
             client: RefCell::new(Arc::new(client)),
@@ -153,15 +158,17 @@ impl Db {
             is_trial: Cell::new(false),
             has_tables: Cell::new(false),
             schema: Cell::new(None),
-            is_loading: Cell::new(false),
+            loading: Cell::new(None),
+            is_of_other_schema: Cell::new(false),
+            ahead: Ahead::default(),
             call_count: Cell::new(0),
             cursor_count: Cell::new(0),
         })
     }
 
     /// Returns the session; opens another if it was lost and nothing hangs on it.
-    fn client(&self) -> Result<Arc<Client>, Fault> {
-        let client = Arc::clone(&self.client.borrow());
+    pub(super) fn client(&self) -> Result<Arc<Client>, Fault> {
+        let client = self.open_client();
         if !client.is_closed() || self.is_in_transaction() || self.is_trial.get() {
             return Ok(client);
         }
@@ -169,8 +176,18 @@ impl Db {
             return Ok(client);
         };
         let client = connect(server)?;
-        let met = server_of(&client)?;
+        let met = greet(&client)?;
         Ok(self.take_over(client, met))
+    }
+
+    /// Returns the session as it is, open or lost.
+    pub(super) fn open_client(&self) -> Arc<Client> {
+        Arc::clone(&self.client.borrow())
+    }
+
+    /// Returns whether a reading found tables of another schema than this program's.
+    pub(in crate::store) fn is_of_other_schema(&self) -> bool {
+        self.is_of_other_schema.get()
     }
 
     /// Goes on with another session.
@@ -252,14 +269,6 @@ impl Db {
         Ok(())
     }
 
-    /// Begins a transaction that reads one state.
-    pub(in crate::store) fn begin_reading(&self) -> Result<(), Fault> {
-        if self.is_trial.get() {
-            return self.begin("savepoint trial");
-        }
-        self.begin("begin isolation level repeatable read, read only")
-    }
-
     /// Begins a trial: what is done from now on is taken back when the session ends. It does not wait for its turn, and
     /// who writes the same rows meanwhile waits for it.
     pub(in crate::store) fn begin_trial(&self) -> Result<(), Fault> {
@@ -269,8 +278,13 @@ impl Db {
         Ok(())
     }
 
+    /// Notes that a transaction is open of which the server is yet to hear.
+    pub(super) fn begin_unsent(&self) {
+        self.is_in_transaction.set(true);
+    }
+
     /// Begins a transaction.
-    fn begin(&self, sql: &str) -> Result<(), Fault> {
+    pub(super) fn begin(&self, sql: &str) -> Result<(), Fault> {
         self.run(sql)?;
         self.is_in_transaction.set(true);
         Ok(())
@@ -278,6 +292,9 @@ impl Db {
 
     /// Makes what was written durable and ends the transaction.
     pub(in crate::store) fn commit(&self) -> Result<(), Fault> {
+        if self.asks_ahead() {
+            return self.roll_back();
+        }
         let writing = self.writing.take();
         self.schema.set(None);
         let done = match self.is_trial.get() {
@@ -318,7 +335,7 @@ impl Db {
     /// Asks in a new session what became of a transaction, and goes on with that session.
     fn ask_for(&self, number: u64, server: &ServerUrl) -> Result<Outcome, Fault> {
         let client = connect(server)?;
-        let met = server_of(&client)?;
+        let met = greet(&client)?;
         let is_same = met.is_still(&self.server.borrow());
         let sql = format!("select pg_xact_status('{number}'::xid8)");
         let answer = wait_at_most(GREETING_TIMEOUT, client.simple_query(&sql));
@@ -342,9 +359,12 @@ impl Db {
     /// Takes back what was written and ends the transaction.
     pub(in crate::store) fn roll_back(&self) -> Result<(), Fault> {
         self.is_in_transaction.set(false);
-        self.is_loading.set(false);
+        self.loading.set(None);
         self.schema.set(None);
         self.writing.set(None);
+        if self.end_reading() {
+            return Ok(());
+        }
         if self.client.borrow().is_closed() {
             // The server takes it back.
             return Ok(());
@@ -357,12 +377,14 @@ impl Db {
 
     /// Runs statements that take nothing and give nothing.
     pub(in crate::store) fn run(&self, sql: &str) -> Result<(), Fault> {
+        self.send_begin()?;
         self.count_call();
         wait(self.client()?.batch_execute(sql))
     }
 
     /// Runs statements that are answered at once. Returns the first word of the last row.
     pub(super) fn ask_quickly(&self, sql: &str) -> Result<Option<String>, Fault> {
+        self.send_begin()?;
         self.count_call();
         let answer = wait_at_most(GREETING_TIMEOUT, self.client()?.simple_query(sql))?;
         Ok(word_in(&answer).map(str::to_owned))
@@ -374,7 +396,9 @@ impl Db {
         self.client()?;
         let kept = match self.kept(sql) {
             Some(kept) => kept,
-            None => self.keep(sql, &translate(sql))?,
+            None => self
+                .keep_together(sql)
+                .map_err(|fault| self.explain(fault))?,
         };
         let words = ["insert", "update", "delete"];
         Ok(Statement {
@@ -388,6 +412,12 @@ impl Db {
     pub(super) fn keep(&self, key: &str, sql: &str) -> Result<Kept, Fault> {
         let prepared =
             wait(self.client()?.prepare(sql)).map_err(|fault| fault.in_statement(sql))?;
+        self.keep_prepared(key, sql, prepared);
+        self.kept(key).ok_or_else(Fault::no_row)
+    }
+
+    /// Keeps a statement under a text.
+    pub(super) fn keep_prepared(&self, key: &str, sql: &str, prepared: tokio_postgres::Statement) {
         let made = Kept {
             sql: sql.into(),
             session: self.sessions.get(),
@@ -397,8 +427,7 @@ impl Db {
         if kept.len() >= KEPT_MAX {
             kept.clear();
         }
-        kept.insert(key.to_owned(), made.clone());
-        Ok(made)
+        kept.insert(key.to_owned(), made);
     }
 
     /// Returns a statement that is kept under a text.
@@ -457,6 +486,7 @@ impl Db {
 
     /// Runs a prepared statement. Returns how many rows it changed.
     pub(super) fn send(&self, kept: &Kept, sent: &[&(dyn ToSql + Sync)]) -> Result<u64, Fault> {
+        self.send_begin()?;
         self.count_call();
         let (client, prepared) = self.prepared(kept)?;
         wait(client.execute(&prepared, sent))
@@ -501,19 +531,22 @@ fn number_in(answer: &[SimpleQueryMessage]) -> Option<u64> {
 }
 
 /// Returns the number at a place of the last row of an answer.
-fn number_at<T: FromStr>(place: usize, answer: &[SimpleQueryMessage]) -> Option<T> {
+pub(super) fn number_at<T: FromStr>(place: usize, answer: &[SimpleQueryMessage]) -> Option<T> {
     let row = last_row(answer).filter(|row| place < row.len())?;
     row.try_get(place).ok().flatten()?.parse().ok()
 }
 
-/// Returns the server that a session is of. A standby has no timeline here: it is never written.
-fn server_of(client: &Client) -> Result<Server, Fault> {
-    let sql = "select lpad(to_hex((select system_identifier from pg_control_system())), 16, '0')
+/// Gives a session its settings, and returns the server that it is of. A standby has no timeline here: it is never written.
+fn greet(client: &Client) -> Result<Server, Fault> {
+    let sql = format!(
+        "{SETTINGS}
+               select lpad(to_hex((select system_identifier from pg_control_system())), 16, '0')
                       || lpad(case when pg_is_in_recovery() then '0'
                               else substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) end, 16, '0')
                       || coalesce((select string_agg(' ' || pid, '') from pg_stat_activity
-                                    where datid is null and usesysid is null), '')";
-    let answer = wait_at_most(GREETING_TIMEOUT, client.simple_query(sql))?;
+                                    where datid is null and usesysid is null), '')"
+    );
+    let answer = wait_at_most(GREETING_TIMEOUT, client.simple_query(&sql))?;
     let mut words = word_in(&answer).unwrap_or_default().split(' ');
     let life = words
         .next()
@@ -524,9 +557,16 @@ fn server_of(client: &Client) -> Result<Server, Fault> {
     })
 }
 
+impl Kept {
+    /// Returns whether it is this statement.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        *self.sql == *other.sql
+    }
+}
+
 impl Statement<'_> {
     /// Collects the parameters.
-    fn bound(parameters: impl Parameters) -> Result<Vec<Sent>, Fault> {
+    pub(super) fn bound(parameters: impl Parameters) -> Result<Vec<Sent>, Fault> {
         let mut all = Vec::new();
         parameters.bind(&mut |value| {
             all.push(Sent::from(value));
@@ -571,6 +611,7 @@ impl Statement<'_> {
         };
         let rows = match self.writes {
             true => self.db.alone(query)?,
+            false if self.db.asks_ahead() => self.db.ask(&self.kept, sent)?,
             false => query(self.db)?,
         };
         Ok(Rows {
@@ -590,6 +631,7 @@ impl Statement<'_> {
         }
         let sent = Self::bound(parameters)?;
         self.check(&sent)?;
+        self.db.send_begin()?;
         let number = self.db.cursor_count.get() + 1;
         self.db.cursor_count.set(number);
         let name = format!("rows_{number}");
@@ -612,7 +654,7 @@ impl Statement<'_> {
 }
 
 /// Returns parameters as tokio-postgres takes them.
-fn as_sent(sent: &[Sent]) -> Vec<&(dyn ToSql + Sync)> {
+pub(super) fn as_sent(sent: &[Sent]) -> Vec<&(dyn ToSql + Sync)> {
     sent.iter().map(|it| it as &(dyn ToSql + Sync)).collect()
 }
 

@@ -1,5 +1,6 @@
 //! PostgreSQL's side of the store: how a server is reached, asked and given its tables.
 
+mod ahead;
 pub(in crate::store) mod db;
 mod dialect;
 pub(in crate::store) mod faults;

@@ -1,5 +1,8 @@
 //! The tables of a PostgreSQL database: made, brought up to date, and whether they are ours.
 
+use std::fmt::Write;
+use std::sync::LazyLock;
+
 use crate::store::frozen::{Part, SharedPacker};
 use crate::store::postgres::db::Db;
 use crate::store::trees::{Pages, REVERSE_INDEXES, Tree};
@@ -81,8 +84,44 @@ pub(in crate::store) const SCHEMA: i32 = MADE + MIGRATIONS.len() as i32;
 pub(in crate::store) const DRAW_SECRETS: &str = "select uuid_send(gen_random_uuid()) as id,
             uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()) as key";
 
-/// SQLSTATE of a lock that was not got in time.
-const LOCKED: &str = "55P03";
+/// Asks for the number under a key of `meta`.
+pub(super) const NUMBER: &str = "select value from meta where key = ?";
+/// The key of the schema that the tables have.
+pub(super) const SCHEMA_KEY: &str = "schema";
+
+/// Asks for the database's id and digest key.
+pub(in crate::store) const SECRETS: &str = "
+    select (select value from meta where key = 'database_id') as database_id,
+           (select value from meta where key = 'digest_key') as digest_key";
+/// Asks whether there is no schema to work in.
+const NO_SCHEMA: &str = "select current_schema() is null";
+/// Counts the tables of the schema, and those that have the name of ours.
+const TABLES_FOUND: &str = "select count(*), count(*) filter (where table_name = 'meta')
+                              from information_schema.tables
+                             where table_schema = current_schema()";
+/// Counts the indexes from data to owners.
+static REVERSE_INDEXES_FOUND: LazyLock<String> = LazyLock::new(|| {
+    let names = REVERSE_INDEXES.map(|(name, ..)| format!("'{name}'"));
+    format!(
+        "select count(*) from pg_indexes where schemaname = current_schema() and indexname in ({})",
+        names.join(", ")
+    )
+});
+
+/// The keys that a first load makes at its end: table, name, columns.
+const LOADED_KEYS: [(&str, &str, &str); 3] = [
+    ("owner", "owner_pkey", "primary key (id)"),
+    ("owner", "owner_zone_id_name_key", "unique (zone_id, name)"),
+    (
+        "record",
+        "record_pkey",
+        "primary key (owner_id, rrtype, rdata)",
+    ),
+];
+
+/// SQLSTATEs for which a first load keeps the keys: a lock that was not got in time, a role that does not own the tables,
+/// something that hangs on a key, a key of another name.
+const KEPT_FOR: [&str; 4] = ["55P03", "42501", "2BP01", "42704"];
 
 /// Returns those of [`REVERSE_INDEXES`] that are of records that are there.
 fn of_records() -> impl Iterator<Item = (&'static str, &'static str, u16)> {
@@ -104,7 +143,7 @@ pub(in crate::store) enum Found {
 impl Db {
     /// Checks that there is a schema to work in.
     pub(super) fn require_schema(&self) -> Result<(), Fault> {
-        let is_absent = self.numbers("select current_schema() is null")? == [1];
+        let is_absent = self.numbers(NO_SCHEMA)? == [1];
         match is_absent {
             // SQLSTATE of a schema that is not there.
             true => Err(Fault::of_server(
@@ -115,13 +154,19 @@ impl Db {
         }
     }
 
+    /// Begins to read what an opening asks, all of it at once.
+    pub(in crate::store) fn begin_opening(&self) -> Result<(), Fault> {
+        self.begin_reading(false)?;
+        for sql in [TABLES_FOUND, SECRETS, &REVERSE_INDEXES_FOUND] {
+            self.ask_ahead(sql, ())?;
+        }
+        self.ask_ahead(NUMBER, [SCHEMA_KEY])
+    }
+
     /// Returns what stands in the schema that the session works in.
     pub(in crate::store) fn find_schema(&self) -> Result<Found, Fault> {
         self.require_schema()?;
-        let tables = "select count(*), count(*) filter (where table_name = 'meta')
-                        from information_schema.tables
-                       where table_schema = current_schema()";
-        match self.numbers(tables)?[..] {
+        match self.numbers(TABLES_FOUND)?[..] {
             [0, _] => Ok(Found::Nothing),
             [_, 1] => match self.schema_number()? {
                 Some(schema) => Ok(Found::Schema(schema)),
@@ -136,7 +181,7 @@ impl Db {
         if let Some(known) = self.schema.get() {
             return Ok(Some(known));
         }
-        let number = self.number_under("schema")?;
+        let number = self.number_under(SCHEMA_KEY)?;
         let number = number.and_then(|it| i32::try_from(it).ok());
         self.has_tables.set(number.is_some());
         Ok(number)
@@ -144,7 +189,7 @@ impl Db {
 
     /// Returns the number under a key of `meta`, if there is one.
     fn number_under(&self, key: &str) -> Result<Option<i64>, Fault> {
-        let mut statement = self.prepare("select value from meta where key = ?")?;
+        let mut statement = self.prepare(NUMBER)?;
         let mut rows = statement.rows([key])?;
         match rows.next()? {
             Some(row) => match row.value_at(0)? {
@@ -234,14 +279,7 @@ impl Db {
 
     /// Returns whether there are the indexes from data to owners.
     pub(in crate::store) fn has_reverse_index(&self) -> Result<bool, Fault> {
-        let names = REVERSE_INDEXES
-            .map(|(name, ..)| format!("'{name}'"))
-            .join(", ");
-        let sql = format!(
-            "select count(*) from pg_indexes
-              where schemaname = current_schema() and indexname in ({names})"
-        );
-        Ok(self.numbers(&sql)? == [REVERSE_INDEXES.len() as i64])
+        Ok(self.numbers(&REVERSE_INDEXES_FOUND)? == [REVERSE_INDEXES.len() as i64])
     }
 
     /// Makes or drops the indexes from data to owners, as configured.
@@ -265,26 +303,34 @@ impl Db {
         ))
     }
 
-    /// Begins to write the first records of a database: the indexes from data to owners, into which each would be put at
-    /// a place of its own, are made at the end, within the same transaction. Whoever looks meanwhile waits, for what is not
-    /// there yet. Does nothing where there are records, where somebody is looking, and in a trial.
+    /// Begins to write the first records of a database: the keys of their tables and the indexes from data to owners are
+    /// made at the end, within the same transaction, from sorted rows instead of row by row. Whoever looks meanwhile waits,
+    /// for what is not there yet. Does nothing where there are records, where somebody is looking, in a trial, and where
+    /// somebody's own tables or views hang on a key.
     pub(in crate::store) fn begin_load(&self) -> Result<(), Fault> {
-        let has_no_record = self.numbers("select not exists (select 1 from record)")? == [1];
-        if !has_no_record || self.is_trial.get() || !self.has_reverse_index()? {
+        let is_first = "select not exists (select 1 from record)
+                               and not exists (select 1 from owner)";
+        if self.is_trial.get() || self.numbers(is_first)? != [1] {
             return Ok(());
         }
-        let names: Vec<&str> = of_records().map(|(name, ..)| name).collect();
+        let with_reverse = self.has_reverse_index()?;
+        let mut drops = String::new();
+        for (name, ..) in of_records().filter(|_| with_reverse) {
+            let _ = writeln!(drops, "drop index {name};");
+        }
+        for (table, name, _) in LOADED_KEYS {
+            let _ = writeln!(drops, "alter table {table} drop constraint {name};");
+        }
         let done = self.run(&format!(
             "savepoint load;
              set local lock_timeout = '1s';
-             drop index {};
+             {drops}
              set local lock_timeout = '20s';
-             release savepoint load",
-            names.join(", ")
+             release savepoint load"
         ));
         match done {
-            Ok(()) => self.is_loading.set(true),
-            Err(fault) if fault.state() == Some(LOCKED) => {
+            Ok(()) => self.loading.set(Some(with_reverse)),
+            Err(fault) if fault.state().is_some_and(|state| KEPT_FOR.contains(&state)) => {
                 self.run("rollback to savepoint load; release savepoint load")?;
             }
             Err(fault) => return Err(fault),
@@ -294,10 +340,14 @@ impl Db {
 
     /// Ends what [`Db::begin_load`] began.
     pub(in crate::store) fn end_load(&self) -> Result<(), Fault> {
-        match self.is_loading.take() {
-            true => of_records().try_for_each(|index| self.make_reverse_index(index)),
-            false => Ok(()),
+        let Some(with_reverse) = self.loading.take() else {
+            return Ok(());
+        };
+        for (table, name, key) in LOADED_KEYS {
+            self.run(&format!("alter table {table} add constraint {name} {key}"))?;
         }
+        let mut indexes = of_records().filter(|_| with_reverse);
+        indexes.try_for_each(|index| self.make_reverse_index(index))
     }
 
     /// Returns the tables in an order in which each comes after those that it refers to.

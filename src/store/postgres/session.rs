@@ -32,7 +32,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(1800);
 /// What a session works with, whatever the server's own settings are. What is asked of many keys is looked up, and not
 /// found by reading a whole table: what is asked lately lies in memory. A client whose host is gone, or that does not take
 /// what it asked for, is given up after half a minute: its locks are then free.
-const SETTINGS: &str = "
+pub(super) const SETTINGS: &str = "
     set jit = off;
     set random_page_cost = 1.1;
     set work_mem = '16MB';
@@ -87,7 +87,7 @@ pub(super) fn wait_at_most<T>(
     }
 }
 
-/// Opens a session.
+/// Opens a session, which has yet to be given [`SETTINGS`].
 pub(super) fn connect(server: &ServerUrl) -> Result<Client, Fault> {
     let mut config = server.config().clone();
     if config.get_connect_timeout().is_none() {
@@ -107,20 +107,18 @@ pub(super) fn connect(server: &ServerUrl) -> Result<Client, Fault> {
     let each = config.get_connect_timeout().copied();
     let most = each.unwrap_or(CONNECT_TIMEOUT).saturating_mul(hosts) + GREETING_TIMEOUT;
     let is_plain = server.is_local() && server.ca_file().is_none();
-    let client = if is_plain {
+    if is_plain {
         config.ssl_mode(SslMode::Disable);
         let (client, connection) = wait_at_most(most, config.connect(NoTls))?;
         runtime()?.spawn(connection);
-        client
+        Ok(client)
     } else {
         config.ssl_mode(SslMode::Require);
         let tls = MakeRustlsConnect::new(tls_config(server)?);
         let (client, connection) = wait_at_most(most, config.connect(tls))?;
         runtime()?.spawn(connection);
-        client
-    };
-    wait_at_most(GREETING_TIMEOUT, client.batch_execute(SETTINGS))?;
-    Ok(client)
+        Ok(client)
+    }
 }
 
 /// The most octets of a password's file.

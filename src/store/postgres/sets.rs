@@ -5,11 +5,13 @@
 
 use std::collections::HashMap;
 use std::fmt::Write;
+use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 
-use tokio_postgres::binary_copy::BinaryCopyInWriter;
-use tokio_postgres::types::{ToSql, Type};
+use bytes::{BufMut, Bytes, BytesMut};
+use futures_sink::Sink;
+use tokio_postgres::types::{IsNull, ToSql, Type};
 
 use crate::store::postgres::db::{Db, Kept};
 use crate::store::postgres::dialect::translate;
@@ -22,6 +24,13 @@ use crate::store::value::{Fault, ValueRef};
 const ROWS_A_STATEMENT: usize = 50_000;
 /// So many rows or more are copied, which takes a round trip more.
 const ROWS_COPIED_MIN: usize = 200;
+/// How many octets of copied rows are sent at a time: each time the thread that drives the socket is woken, which for 4 KiB
+/// took longer than sending them.
+const COPIED_OCTETS: usize = 128 << 10;
+/// What a copy begins with: its signature, no flags, nothing more.
+const COPY_BEGINS: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
+/// What it ends with, in the place of a row's number of columns.
+const COPY_ENDS: i16 = -1;
 
 impl Db {
     /// Inserts rows, whose values stand one row after the other.
@@ -81,16 +90,25 @@ impl Db {
             let (client, prepared) = db.prepared(&kept)?;
             db.count_call();
             wait(async {
-                let sink = client.copy_in(&prepared).await?;
-                let mut writer = pin!(BinaryCopyInWriter::new(sink, &types));
-                let mut sent: Vec<Element<'_>> = Vec::with_capacity(types.len());
+                let mut sink = pin!(client.copy_in::<_, Bytes>(&prepared).await?);
+                let mut octets = BytesMut::with_capacity(COPIED_OCTETS);
+                octets.put_slice(COPY_BEGINS);
                 for row in rows {
-                    sent.clear();
-                    sent.extend(row.map(|value| Element(*value)));
-                    writer.as_mut().write_raw(&sent).await?;
+                    // What was sent of the rows is dropped with the sink.
+                    if let Err(fault) = put_row(row.map(|it| Element(*it)), &types, &mut octets) {
+                        return Ok(Err(fault));
+                    }
+                    if octets.len() >= COPIED_OCTETS {
+                        poll_fn(|context| sink.as_mut().poll_ready(context)).await?;
+                        sink.as_mut().start_send(octets.split().freeze())?;
+                        octets.reserve(COPIED_OCTETS);
+                    }
                 }
-                writer.finish().await.map(|_| ())
-            })
+                octets.put_i16(COPY_ENDS);
+                poll_fn(|context| sink.as_mut().poll_ready(context)).await?;
+                sink.as_mut().start_send(octets.freeze())?;
+                sink.finish().await.map(|_| Ok(()))
+            })?
         })
     }
 
@@ -236,4 +254,26 @@ impl Db {
 fn equal_to_each(key: &[&str]) -> String {
     let equal = key.iter().map(|column| format!("t.{column} = k.{column}"));
     equal.collect::<Vec<_>>().join(" and ")
+}
+
+/// Appends a row as it is copied: how many values it has, then each with its length.
+fn put_row<'v>(
+    row: impl Iterator<Item = Element<'v>>,
+    types: &[Type],
+    octets: &mut BytesMut,
+) -> Result<(), Fault> {
+    let width = i16::try_from(types.len()).map_err(|_| Fault::other("too many columns"))?;
+    octets.put_i16(width);
+    for (value, ty) in row.zip(types) {
+        let begin = octets.len();
+        octets.put_i32(0);
+        let written = value.to_sql(ty, octets);
+        let length = match written.map_err(|fault| Fault::other(fault.to_string()))? {
+            IsNull::Yes => -1,
+            IsNull::No => i32::try_from(octets.len() - begin - 4)
+                .map_err(|_| Fault::other("a value of more than 2 GiB"))?,
+        };
+        octets[begin..begin + 4].copy_from_slice(&length.to_be_bytes());
+    }
+    Ok(())
 }

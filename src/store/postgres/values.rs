@@ -20,7 +20,7 @@ const NUMBER_BITS: i32 = 31;
 const LONG_NUMBER_BITS: i32 = 66;
 
 /// A parameter that is sent.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(super) enum Sent {
     One(Value),
     Numbers(Vec<i64>),

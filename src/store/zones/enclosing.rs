@@ -1,6 +1,7 @@
 //! Which zones there are at and above a name, and the months that they have history in.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::LazyLock;
 
 use crate::dns::Name;
 use crate::store::caches::{ZoneSpan, ZoneView, ZonesAt};
@@ -23,6 +24,32 @@ pub(in crate::store) const ZONES_AT_ONCE_MAX: i64 = 1000;
 pub(in crate::store) const SEEN_AT: &str = "
     case when (select s.kind in ('transfer', 'catalog') from source s where s.id = z.source_id)
          then z.last_success_at end";
+
+/// The times of a zone's first and last version: each end by itself is found in the index; both together are a scan of
+/// all versions.
+pub(in crate::store) const SPAN: &str = "
+    select (select min(observed_at) from version where zone_id = ?1) as first_at,
+           (select max(observed_at) from version where zone_id = ?1) as last_at";
+
+/// The views of the zone at a name.
+static AT: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "select z.id, z.view, {ENDED_AT} as ended_at
+           from zone z join source s on s.id = z.source_id
+          where z.name = ?
+          order by z.view = 'zone' desc, z.view"
+    )
+});
+
+/// Which zones there are, if there are few.
+static ALL: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "select z.id, z.name, z.view, {ENDED_AT} as ended_at
+           from (select id, name, view, source_id, ended, last_success_at
+                   from zone limit ?) z join source s on s.id = z.source_id
+          order by z.view = 'zone' desc, z.view"
+    )
+});
 
 /// Returns whether [`SEEN_AT`] says anything of a zone of a source of this kind.
 pub(in crate::store) fn is_looked_at_between(kind: SourceKind) -> bool {
@@ -53,6 +80,13 @@ impl EnclosingZone {
 impl Zones<'_> {
     /// Returns the zones whose apex is the name or above it, the nearest first; a zone's own view first.
     pub fn zones_enclosing(&self, name: &Name) -> Result<Vec<EnclosingZone>, StoreError> {
+        self.look_at_zones()?;
+        if !self.are_all_known() && self.store.db.asks_ahead() {
+            for candidate in name.up_to(&Name::root()) {
+                let candidate = [candidate.to_string()];
+                self.store.run(|db| db.ask_ahead(&AT, candidate))?;
+            }
+        }
         let mut zones = Vec::new();
         let mut apex = Some(name.clone());
         while let Some(candidate) = apex {
@@ -68,6 +102,32 @@ impl Zones<'_> {
         Ok(zones)
     }
 
+    /// Returns the zones at and above a name as they were when they were last read, of a server: whatever is told in
+    /// advance of them costs nothing but its answer if they are others now.
+    pub(in crate::store) fn zones_guessed(&self, name: &Name) -> Vec<EnclosingZone> {
+        if !self.store.db.asks_ahead() {
+            return Vec::new();
+        }
+        let before = self.store.zones_before.borrow();
+        let views = name.up_to(&Name::root()).flat_map(|apex| {
+            let views = before.by_apex.get(&apex).cloned().unwrap_or_default();
+            views.into_iter().map(move |view| (apex.clone(), view))
+        });
+        views
+            .map(|(apex, (id, view, ended_at))| EnclosingZone {
+                id,
+                apex,
+                view,
+                ended_at,
+            })
+            .collect()
+    }
+
+    /// Returns the statement that zones are read by, for a server to prepare.
+    pub(in crate::store) fn text_of_zones() -> &'static str {
+        &ALL
+    }
+
     /// Returns the views of the zone at a name; most names have none. While one state of the database is
     /// read, few zones are read at once, and many are asked for once at each name.
     pub(in crate::store) fn zones_at(&self, name: &Name) -> Result<Vec<ZoneView>, StoreError> {
@@ -80,13 +140,7 @@ impl Zones<'_> {
             }
         }
         let rows: Vec<(i64, String, Option<Timestamp>)> = self.store.run(|db| {
-            let sql = format!(
-                "select z.id, z.view, {ENDED_AT} as ended_at
-                   from zone z join source s on s.id = z.source_id
-                  where z.name = ?
-                  order by z.view = 'zone' desc, z.view"
-            );
-            db.query(&sql, [name.to_string()], |row| {
+            db.query(&AT, [name.to_string()], |row| {
                 Ok((row.get("id")?, row.get("view")?, row.get("ended_at")?))
             })
         })?;
@@ -156,22 +210,32 @@ impl Zones<'_> {
     fn look_at_zones(&self) -> Result<(), StoreError> {
         let must_look =
             matches!(&*self.store.zones_at.borrow(), Some(known) if known.is_whole.is_none());
-        if must_look {
-            self.load_zones()?;
+        if !must_look {
+            return Ok(());
         }
-        Ok(())
+        if self.store.zones_before.borrow().are_many {
+            // They are asked for one by one, as in the reading before.
+            let many = ZonesAt {
+                is_whole: Some(false),
+                are_many: true,
+                ..ZonesAt::default()
+            };
+            self.store.zones_at.replace(Some(many));
+            return Ok(());
+        }
+        self.load_zones()
+    }
+
+    /// Returns whether it is known which zones there are.
+    fn are_all_known(&self) -> bool {
+        let known = self.store.zones_at.borrow();
+        known.as_ref().is_some_and(|it| it.is_whole == Some(true))
     }
 
     /// Reads which zones there are, if there are few.
     pub(in crate::store) fn load_zones(&self) -> Result<(), StoreError> {
         let rows: Vec<(i64, String, String, Option<Timestamp>)> = self.store.run(|db| {
-            let sql = format!(
-                "select z.id, z.name, z.view, {ENDED_AT} as ended_at
-                   from (select id, name, view, source_id, ended, last_success_at
-                           from zone limit ?) z join source s on s.id = z.source_id
-                  order by z.view = 'zone' desc, z.view"
-            );
-            db.query(&sql, [ZONES_AT_ONCE_MAX + 1], |row| {
+            db.query(&ALL, [ZONES_AT_ONCE_MAX + 1], |row| {
                 Ok((
                     row.get("id")?,
                     row.get("name")?,
@@ -181,12 +245,14 @@ impl Zones<'_> {
             })
         })?;
         // Of more it is not said which there are.
-        let rows = match rows.len() as i64 > ZONES_AT_ONCE_MAX {
+        let are_many = rows.len() as i64 > ZONES_AT_ONCE_MAX;
+        let rows = match are_many {
             true => Vec::new(),
             false => rows,
         };
         let mut known = ZonesAt {
             is_whole: Some(!rows.is_empty()),
+            are_many,
             ..ZonesAt::default()
         };
         for (id, apex, view, ended_at) in rows {
@@ -216,11 +282,7 @@ impl Zones<'_> {
             return Ok(known);
         }
         let span = self.store.run(|db| {
-            // Each end by itself is found in the index; both together are a scan of all versions.
-            let sql =
-                "select (select min(observed_at) from version where zone_id = ?1) as first_at,
-                              (select max(observed_at) from version where zone_id = ?1) as last_at";
-            db.query_one(sql, [zone], |row| {
+            db.query_one(SPAN, [zone], |row| {
                 Ok((row.get("first_at")?, row.get("last_at")?))
             })
         })?;

@@ -1,5 +1,7 @@
 //! How the zones and sources stand, for people and for metrics.
 
+use std::sync::LazyLock;
+
 use crate::dns::{Name, Serial};
 use crate::store::door::{Numbers, params};
 use crate::store::error::StoreError;
@@ -98,6 +100,26 @@ pub struct Gap {
     pub reason: String,
 }
 
+/// The times in which a zone could not be seen, in order.
+pub(in crate::store) const GAPS: &str =
+    "select from_at, to_at, reason from gap where zone_id = ? order by from_at";
+
+/// What changes whenever history or a case does. Sums: of two times the later one may stay while the other moves.
+const MARK: &str = "select coalesce((select max(id) from version), 0)
+   || '.' || coalesce((select max(id) from chain), 0)
+   || '.' || coalesce((select id || '-' || uid
+                         from case_event order by id desc limit 1), '0')
+   || '.' || coalesce((select sum(evaluated_at) from abuse_case), 0)
+   || '.' || coalesce((select sum(last_attempt_at) from source), 0)";
+/// What changes whenever one of some zones is looked at.
+static LOOKED: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "select coalesce(sum(last_attempt_at), 0)
+           from zone where id in (select value from {list})",
+        list = rows_of("?")
+    )
+});
+
 impl Zones<'_> {
     /// Returns since when a zone had not been seen at a time, if it could not be seen before: what changed by then may have
     /// changed at any time since.
@@ -135,17 +157,13 @@ impl Zones<'_> {
     /// Returns the times in which a zone could not be seen, in order.
     pub fn gaps(&self, zone: ZoneId) -> Result<Vec<Gap>, StoreError> {
         self.store.run(|db| {
-            db.query(
-                "select from_at, to_at, reason from gap where zone_id = ? order by from_at",
-                [zone.0],
-                |row| {
-                    Ok(Gap {
-                        from: row.get("from_at")?,
-                        to: row.get("to_at")?,
-                        reason: row.get("reason")?,
-                    })
-                },
-            )
+            db.query(GAPS, [zone.0], |row| {
+                Ok(Gap {
+                    from: row.get("from_at")?,
+                    to: row.get("to_at")?,
+                    reason: row.get("reason")?,
+                })
+            })
         })
     }
 
@@ -175,27 +193,37 @@ impl Zones<'_> {
     /// Returns what changes whenever history or a case does, or one of some zones was looked at; `None` for any zone,
     /// which reads a row of each.
     pub fn state_mark(&self, zones: Option<&[ZoneId]>) -> Result<String, StoreError> {
+        if let Some(zones) = zones {
+            self.ask_ahead_of_mark(zones)?;
+        }
         self.store.run(|db| {
-            // Sums: of two times the later one may stay while the other moves.
-            let sql = "select coalesce((select max(id) from version), 0)
-   || '.' || coalesce((select max(id) from chain), 0)
-   || '.' || coalesce((select id || '-' || uid
-                         from case_event order by id desc limit 1), '0')
-   || '.' || coalesce((select sum(evaluated_at) from abuse_case), 0)
-   || '.' || coalesce((select sum(last_attempt_at) from source), 0)";
-            let mark: String = db.value(sql, ())?;
+            let mark: String = db.value(MARK, ())?;
             let looked: i64 = match zones {
-                Some(zones) => {
-                    let sql = format!(
-                        "select coalesce(sum(last_attempt_at), 0)
-                           from zone where id {in_list}",
-                        in_list = format_args!("in (select value from {})", rows_of("?"))
-                    );
-                    db.value(&sql, [zones.iter().map(|zone| zone.0).collect::<Numbers>()])
-                }
+                Some(zones) => db.value(&LOOKED, [numbers_of(zones)]),
                 None => db.value("select coalesce(sum(last_attempt_at), 0) from zone", ()),
             }?;
             Ok(format!("{mark}.{looked}"))
+        })
+    }
+
+    /// Tells a server that [`Zones::state_mark`] of the zones that a name lies in is asked for next.
+    pub fn ask_ahead_of_mark_at(&self, name: &Name) -> Result<(), StoreError> {
+        let guessed = self.zones_guessed(name);
+        let guessed: Vec<ZoneId> = guessed.iter().map(|zone| zone.id).collect();
+        match guessed.is_empty() {
+            true => Ok(()),
+            false => self.ask_ahead_of_mark(&guessed),
+        }
+    }
+
+    /// Tells a server that [`Zones::state_mark`] of some zones is asked for next.
+    pub fn ask_ahead_of_mark(&self, zones: &[ZoneId]) -> Result<(), StoreError> {
+        self.store.run(|db| {
+            if !db.asks_ahead() {
+                return Ok(());
+            }
+            db.ask_ahead(MARK, ())?;
+            db.ask_ahead(&LOOKED, [numbers_of(zones)])
         })
     }
 
@@ -281,4 +309,9 @@ impl Zones<'_> {
         };
         rows.into_iter().map(finish).collect()
     }
+}
+
+/// Returns the rows of zones.
+fn numbers_of(zones: &[ZoneId]) -> Numbers {
+    zones.iter().map(|zone| zone.0).collect()
 }

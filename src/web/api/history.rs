@@ -77,8 +77,12 @@ impl Question {
 /// Returns what identifies an answer that is not known yet: it changes whenever history does, and when a zone that
 /// the answer is about was looked at, since its records were seen later then.
 fn etag(store: &Store, question: &Question, text: &str) -> Result<String, StoreError> {
+    let _reading = store.begin_reading()?;
     let zones = match question {
-        Question::Names(name, HistoryScope::Name) => Some(store.zones().zones_enclosing(name)?),
+        Question::Names(name, HistoryScope::Name) => {
+            store.zones().ask_ahead_of_mark_at(name)?;
+            Some(store.zones().zones_enclosing(name)?)
+        }
         Question::Names(..) | Question::Users(_) => None,
     };
     let zones: Option<Vec<ZoneId>> = zones.map(|zones| zones.iter().map(|zone| zone.id).collect());
@@ -386,10 +390,14 @@ fn domain_json(
     after: Option<&str>,
 ) -> Result<String, StoreError> {
     let _reading = store.begin_reading()?;
+    store.desk().ask_ahead_of_case(name)?;
     let names = store
         .lookup()
         .covered_names(name, HistoryScope::AtOrBelow, after, limit + 1)?;
     let mut history = History::default();
+    store
+        .lookup()
+        .ask_ahead_of(names.iter().take(NAMES_AT_A_TIME), wanted)?;
     for covered in names.iter().take(limit) {
         history.add(store.lookup().history_of(covered, wanted)?);
     }
