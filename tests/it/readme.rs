@@ -46,7 +46,7 @@ fn every_command_in_the_readme_exists() {
 #[test]
 fn readme_has_at_most_80_lines_and_a_picture_of_a_report_and_of_the_console() {
     assert!(README.lines().count() <= 80, "{}", README.lines().count());
-    for picture in ["pictures/report-", "pictures/console-"] {
+    for picture in ["pictures/report.png", "pictures/console-"] {
         assert!(README.contains(picture), "{picture}");
     }
 }
