@@ -127,7 +127,8 @@ impl At<'_> {
                 "update meta set value = number_as_data(15) where key = 'schema'",
             ),
         };
-        let mut sql = format!("drop table shared_change; {table};");
+        let mut sql =
+            format!("alter table zone drop column ended; drop table shared_change; {table};");
         for [version, owner, count] in rows {
             // Writing to a text cannot fail.
             let _ = write!(
