@@ -584,6 +584,10 @@ impl Drop for StoreTx<'_> {
             return;
         }
         let store = self.store;
+        // What ends a reading that has let the log grow must not end its rollback too: the old state would be kept.
+        if let (Kind::Reading, Some(growth)) = (self.kind, store.growth()) {
+            growth.begin_later();
+        }
         // A failed rollback means that the engine has rolled back already, or is away and will.
         let _ = match self.kind {
             Kind::Part => store.db.drop_part(),

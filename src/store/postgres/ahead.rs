@@ -4,14 +4,13 @@
 //! along, and what begins the transaction too. The answers are kept until they are asked for, and no longer than the
 //! reading: all are of one state of the database. A question that nobody asks in the end costs its answer, nothing else.
 
-use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use tokio_postgres::{Error, Row};
 
+use crate::store::postgres::answers::{Answer, Asked};
 use crate::store::postgres::db::{Db, Kept, SCHEMA_FOUND, Statement, as_sent, number_at};
 use crate::store::postgres::dialect::translate;
 use crate::store::postgres::schema::{NUMBER, SCHEMA, SCHEMA_KEY};
@@ -21,35 +20,6 @@ use crate::store::value::{Fault, Parameters, ValueRef};
 
 /// Begins a transaction that reads one state.
 const BEGIN: &str = "begin isolation level repeatable read, read only";
-
-/// What goes with the next question, and what came with earlier ones.
-#[derive(Default)]
-pub(super) struct Ahead {
-    /// A transaction that reads is open, or is as soon as something is asked.
-    is_reading: Cell<bool>,
-    /// The server was not told of it yet.
-    is_unsent: Cell<bool>,
-    /// Whether it is yet to be looked at which schema the tables have.
-    checks_schema: Cell<bool>,
-    /// Texts that are prepared with the next one that has to be.
-    texts: RefCell<Vec<String>>,
-    asked: RefCell<Vec<Asked>>,
-    answers: RefCell<Vec<Answer>>,
-}
-
-/// A question that goes with the next one.
-struct Asked {
-    sql: String,
-    sent: Vec<Sent>,
-}
-
-/// What a question was answered with that nobody has asked yet.
-struct Answer {
-    /// In PostgreSQL's words.
-    sql: Arc<str>,
-    sent: Vec<Sent>,
-    rows: Vec<Row>,
-}
 
 /// An answer that is waited for beside others.
 type Waiting<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + 'a>>;
@@ -115,7 +85,7 @@ impl Db {
         let sent = Statement::bound(parameters)?;
         let is_known = self.kept(sql).is_some_and(|kept| {
             let answers = self.ahead.answers.borrow();
-            answers.iter().any(|it| it.is_of(&kept, &sent))
+            answers.iter().any(|it| it.is_of(&kept.sql, &sent))
         });
         let mut asked = self.ahead.asked.borrow_mut();
         if !is_known && !asked.iter().any(|it| it.sql == sql && it.sent == sent) {
@@ -230,7 +200,7 @@ impl Db {
     /// Returns what a question was answered with before it was asked.
     fn take_answer(&self, kept: &Kept, sent: &[Sent]) -> Option<Vec<Row>> {
         let mut answers = self.ahead.answers.borrow_mut();
-        let place = answers.iter().position(|it| it.is_of(kept, sent))?;
+        let place = answers.iter().position(|it| it.is_of(&kept.sql, sent))?;
         Some(answers.swap_remove(place).rows)
     }
 
@@ -288,13 +258,6 @@ impl Db {
         }
         self.is_of_other_schema.set(true);
         Err(Fault::of_schema(found))
-    }
-}
-
-impl Answer {
-    /// Returns whether it answers this question.
-    fn is_of(&self, kept: &Kept, sent: &[Sent]) -> bool {
-        *self.sql == *kept.sql && self.sent == sent
     }
 }
 

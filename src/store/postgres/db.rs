@@ -11,7 +11,7 @@ use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, SimpleQueryMessage, SimpleQueryRow};
 
 use crate::place::ServerUrl;
-use crate::store::postgres::ahead::Ahead;
+use crate::store::postgres::answers::Ahead;
 use crate::store::postgres::session::{GREETING_TIMEOUT, SETTINGS, connect, wait, wait_at_most};
 use crate::store::postgres::values::{Read, Sent};
 use crate::store::value::{Fault, Parameters, ValueRef};

@@ -1,6 +1,7 @@
 //! PostgreSQL's side of the store: how a server is reached, asked and given its tables.
 
 mod ahead;
+mod answers;
 pub(in crate::store) mod db;
 mod dialect;
 pub(in crate::store) mod faults;
