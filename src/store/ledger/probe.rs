@@ -7,6 +7,7 @@ use crate::store::door::{Value, params};
 use crate::store::error::StoreError;
 use crate::store::keys::ZoneId;
 use crate::store::ledger::Ledger;
+use crate::store::zones::unwatched::{IS_AWAITED, IS_SHOWN, UNSEEN_FOR};
 use crate::store::zones::watched::ZoneState;
 use crate::time::Timestamp;
 use crate::zone::Refusal;
@@ -125,21 +126,22 @@ impl Ledger<'_> {
                     .execute(sql, params![zone, at, refusal.to_string(), refusal.code()])
                     .map(|_| ());
             }
-            let sql = "insert into gap (zone_id, from_at, to_at, reason)
-                       select id, last_success_at, ?2,
-                              case when ended is null then coalesce(refused_reason, 'unknown')
-                                   else 'unwatched' end
-                         from zone
-                        where id = ?1 and (last_error is not null or ended = 'awaited')
-                              and last_success_at is not null
-                       on conflict do nothing";
-            db.execute(sql, params![zone, at])?;
-            let sql = "update zone
-                          set last_attempt_at = ?2, last_success_at = ?2, last_error = null,
-                              refused_reason = null, ended = nullif(ended, 'awaited'),
-                              attempt_count = attempt_count + 1
-                        where id = ?1";
-            db.execute(sql, params![zone, at]).map(|_| ())
+            let sql = format!(
+                "insert into gap (zone_id, from_at, to_at, reason)
+                 select id, last_success_at, ?2, {UNSEEN_FOR}
+                   from zone
+                  where id = ?1 and (last_error is not null or {IS_AWAITED})
+                        and last_success_at is not null
+                 on conflict do nothing"
+            );
+            db.execute(&sql, params![zone, at])?;
+            let sql = format!(
+                "update zone
+                    set last_attempt_at = ?2, last_success_at = ?2, last_error = null,
+                        refused_reason = null, {IS_SHOWN}, attempt_count = attempt_count + 1
+                  where id = ?1"
+            );
+            db.execute(&sql, params![zone, at]).map(|_| ())
         })
     }
 }

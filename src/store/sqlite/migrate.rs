@@ -334,7 +334,9 @@ mod tests {
         }
         connection
             .execute(
-                "update zone set last_success_at = 1790000300 where name = 'example.'",
+                "update zone
+                    set last_success_at = 1790000300, refused_reason = 'left-catalog', last_error = 'not listed'
+                  where name = 'example.'",
                 [],
             )
             .expect("written");
@@ -355,6 +357,12 @@ mod tests {
             rows.iter()
                 .all(|row| row.fidelity == crate::store::Fidelity::default())
         );
+        // That nobody watches it has a column of its own since.
+        let row = rows.iter().find(|row| row.zone.as_ref() == Some(&apex));
+        let row = row.expect("there");
+        assert_eq!(row.refused_reason.as_deref(), Some("left-catalog"));
+        let above = store.zones().zones_enclosing(&apex).expect("readable");
+        assert_eq!(above[0].ended_at, zone.whole_at);
         let name = Name::parse("bad.example").expect("valid");
         let history = store
             .lookup()

@@ -24,6 +24,14 @@ pub(in crate::store) const ENDED_AT: &str = "
                    then coalesce(z.last_success_at, s.last_success_at, 0)
                    else coalesce(s.last_event_at, 0) end end";
 
+/// Why a zone could not be seen until now: the reason of the gap that a success ends. Of a row of `zone`.
+pub(in crate::store) const UNSEEN_FOR: &str =
+    "case when ended is null then coalesce(refused_reason, 'unknown') else 'unwatched' end";
+/// Whether a row of `zone` waits for its source to show it.
+pub(in crate::store) const IS_AWAITED: &str = "ended = 'awaited'";
+/// What an update sets once the source has shown it.
+pub(in crate::store) const IS_SHOWN: &str = "ended = nullif(ended, 'awaited')";
+
 /// Returns whether a zone is not watched any more, as its administrator wants it: that is no failure.
 pub fn is_ended(refused_reason: Option<&str>) -> bool {
     matches!(refused_reason, Some(UNWATCHED | LEFT_CATALOG))

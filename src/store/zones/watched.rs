@@ -5,7 +5,7 @@ use crate::store::door::{Fault, Row, params};
 use crate::store::error::StoreError;
 use crate::store::keys::{SourceId, SourceKind, View, ZoneId};
 use crate::store::zones::Zones;
-use crate::store::zones::unwatched::returning;
+use crate::store::zones::unwatched::{IS_AWAITED, IS_SHOWN, UNSEEN_FOR, returning};
 use crate::time::{Span, Timestamp};
 use crate::zone::Refusal;
 
@@ -240,30 +240,30 @@ impl Zones<'_> {
         let tx = self.store.begin_batch()?;
         self.store.run(|db| {
             // A pass over files that took the newest and refused an older one leaves no time unseen.
-            let mut gap = db.prepare(
+            let mut gap = db.prepare(&format!(
                 "insert into gap (zone_id, from_at, to_at, reason)
                  select id, last_success_at,
                         case when last_success_at > ?2 then last_success_at else ?2 end,
-                        case when ended is null then coalesce(refused_reason, 'unknown')
-                             else 'unwatched' end
+                        {UNSEEN_FOR}
                    from zone
                   where name = ?1 and view = 'zone' and last_success_at is not null
-                        and (ended = 'awaited'
+                        and ({IS_AWAITED}
                              or last_error is not null
                                 and not (last_attempt_at = last_success_at
                                          and source_id in
                                            (select id
                                               from source
                                              where kind in ('zonefile', 'import'))))
-                 on conflict do nothing",
-            )?;
-            let sql = "update zone
-                          set last_attempt_at = ?2, last_success_at = ?2, last_error = null,
-                              refused_reason = null, ended = nullif(ended, 'awaited'),
-                              held = 0, accept_requested = 0,
-                              attempt_count = attempt_count + 1
-                        where name = ?1 and view = 'zone'";
-            let mut seen = db.prepare(sql)?;
+                 on conflict do nothing"
+            ))?;
+            let sql = format!(
+                "update zone
+                    set last_attempt_at = ?2, last_success_at = ?2, last_error = null,
+                        refused_reason = null, {IS_SHOWN}, held = 0, accept_requested = 0,
+                        attempt_count = attempt_count + 1
+                  where name = ?1 and view = 'zone'"
+            );
+            let mut seen = db.prepare(&sql)?;
             for apex in apexes {
                 let name = apex.to_string();
                 gap.execute(params![name, at])?;
