@@ -256,11 +256,12 @@ impl Store {
         if !self.is_reader {
             return Ok(self.schema_found()? == SCHEMA);
         }
-        let is_of_other_schema = match &self.db {
+        // A session that was lost is not opened anew: its server may be away, and another one of the configuration there.
+        let is_out = match &self.db {
             Db::Sqlite(_) => false,
-            Db::Postgres(db) => db.is_of_other_schema(),
+            Db::Postgres(db) => db.is_of_other_schema() || db.is_closed(),
         };
-        Ok(!is_of_other_schema && !self.is_late()?)
+        Ok(!is_out && !self.is_late()?)
     }
 
     /// Returns whether a standby is too far behind, as it was found a few seconds ago.
