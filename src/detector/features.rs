@@ -51,7 +51,7 @@ impl Window {
     }
 
     /// Returns whether a value was there at any time of the window.
-    fn touches(&self, presence: &Presence) -> bool {
+    pub fn touches(&self, presence: &Presence) -> bool {
         presence.from <= self.now && presence.to.is_none_or(|to| to > self.from)
     }
 }
@@ -114,11 +114,6 @@ impl<'a> Networks<'a> {
     pub fn asn(&self, place: u32) -> Option<u32> {
         let found = self.found[place as usize];
         found.unwrap_or_else(|| self.knowledge.asn(self.timeline.pair(place).1))
-    }
-
-    /// Returns the name that an address belongs to.
-    pub fn host(&self, place: u32) -> &Name {
-        &self.timeline.pair(place).0
     }
 
     /// Returns addresses with what is known of each.

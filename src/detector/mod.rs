@@ -36,7 +36,7 @@ pub use finding::{
 pub use nameserver_plane::{
     NameserverReplay, evaluate_nameservers, judge_nameservers, without_excuses,
 };
-pub use nameserver_window::{NameserverWindow, Operated};
+pub use nameserver_window::{NameserverWindow, Operated, Operator};
 pub use policy::{
     AddressPolicy, AliasPolicy, DetectPolicy, NameserverPolicy, POLICY_NUMBER, POLICY_VERSION,
 };

@@ -58,6 +58,7 @@ pub use lookup::pages::HistoryPages;
 pub use lookup::question::{CoveredName, HistoryScope, Wanted};
 pub use lookup::replay::ChangedOwner;
 pub use lookup::reverse::{ReverseCursor, Used};
+pub use lookup::rrsets::UsedHosts;
 pub use lookup::sieve::Stir;
 pub use lookup::sight::{Sight, SightRange};
 pub use lookup::window::{Extent, Interval, NewestIntervals};

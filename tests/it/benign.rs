@@ -11,11 +11,18 @@ use crate::support::stores::has_no_file;
 
 /// A change feed, line by line.
 #[derive(Default)]
-struct Feed(String);
+pub(crate) struct Feed(pub(crate) String);
 
 impl Feed {
     /// Adds a whole RRset, `hours` after the beginning.
-    fn set(&mut self, hours: f64, zone: &str, name: &str, rrtype: &str, rdata: &[String]) {
+    pub(crate) fn set(
+        &mut self,
+        hours: f64,
+        zone: &str,
+        name: &str,
+        rrtype: &str,
+        rdata: &[String],
+    ) {
         let at = 1_790_000_000 + (hours * 3600.0) as i64;
         let line = serde_json::json!({"at": at, "zone": zone, "rrname": name, "rrtype": rrtype, "op": "set", "ttl": 300, "rdata": rdata});
         writeln!(self.0, "{line}").expect("text grows");
@@ -23,7 +30,7 @@ impl Feed {
 }
 
 /// A source that follows `f.ndjson`, and an address table in which 10.N.0.0/16 is a network of its own.
-fn bench(feed: &str) -> Bench {
+pub(crate) fn bench(feed: &str) -> Bench {
     let bench = Bench::new(
         "[[source]]\nname = \"feed\"\nkind = \"feed\"\npath = \"f.ndjson\"\ncomplete = true\n[enrich]\nasn = \"asn.csv\"\n",
     );
@@ -43,7 +50,7 @@ fn accused_by(feed: &Feed) -> Vec<String> {
 }
 
 /// Returns the domains whose case ever reached review or report.
-fn accused(bench: &Bench) -> Vec<String> {
+pub(crate) fn accused(bench: &Bench) -> Vec<String> {
     let above = |case: &serde_json::Value| case["peak_level"] != "watch";
     bench
         .cases()
