@@ -120,8 +120,24 @@ impl Lookup<'_> {
         // The bucket 0 stands for what is open.
         let months = self.store.zones().buckets_since(zone, Some(since))?;
         let sql = had_ns(&months[1..]);
+        let first = months.get(1).copied().unwrap_or(i64::MAX);
+        let kept_months = first..=months.last().copied().unwrap_or(0);
         self.cuts_among(zone, apex, owners, |ids| {
-            self.store.run(|db| db.values(&sql, params![ids]))
+            let (mut found, mut unknown) = (Vec::new(), Vec::new());
+            for id in ids.0 {
+                let kept = (&kept_months, KIND_ROWS_MAX);
+                match self.had_ns_kept(zone, id, kept)? {
+                    Some(true) => found.push(id),
+                    Some(false) => {}
+                    None => unknown.push(id),
+                }
+            }
+            if !unknown.is_empty() {
+                let ids = Numbers(unknown);
+                let read: Vec<i64> = self.store.run(|db| db.values(&sql, params![ids]))?;
+                found.extend(read);
+            }
+            Ok(found)
         })
     }
 
