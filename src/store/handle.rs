@@ -175,15 +175,23 @@ impl Store {
             };
             return self.lookup().write_noted().map(|()| part);
         }
+        self.begin_to_write(Kind::Writing)
+    }
+
+    /// Begins a transaction that writes.
+    fn begin_to_write(&self, kind: Kind) -> Result<StoreTx<'_>, StoreError> {
         if let (Some(file), Some(db)) = (&self.file, self.db.sqlite()) {
             file.log.require_room(db)?;
             turn::give_way();
         }
-        self.run(Db::begin_writing)?;
+        self.run(|db| match kind {
+            Kind::Group => db.begin_writing_parts(),
+            _ => db.begin_writing(),
+        })?;
         let tx = StoreTx {
             store: self,
             open: true,
-            kind: Kind::Writing,
+            kind,
         };
         self.follow_session();
         if self.is_elsewhere.take() {
@@ -205,8 +213,7 @@ impl Store {
     ///
     /// As [`Store::begin_batch`].
     pub fn begin_group(&self) -> Result<StoreTx<'_>, StoreError> {
-        let mut tx = self.begin_batch()?;
-        tx.kind = Kind::Group;
+        let tx = self.begin_to_write(Kind::Group)?;
         self.is_grouped.set(true);
         Ok(tx)
     }

@@ -88,16 +88,15 @@ impl DomainWindows {
         })
     }
 
-    /// Returns when anything of it changed.
-    pub(in crate::pipeline) fn change_times(&self) -> BTreeSet<Timestamp> {
+    /// Returns when anything of it changed, in no order.
+    pub(in crate::pipeline) fn change_times(&self) -> impl Iterator<Item = Timestamp> {
         let names = self.nameservers.iter().flat_map(|it| &it.names).map(ends);
         let hosts = self.nameservers.iter().flat_map(|it| &it.addresses);
         let hosts = hosts.map(|(_, stay)| ends(stay));
         let addresses = self.addresses.iter().flat_map(|it| &it.addresses).map(ends);
         let aliases = self.aliases.iter().flat_map(|it| &it.targets).map(ends);
         let own = addresses.chain(aliases);
-        let all = names.chain(hosts).chain(own).flatten();
-        all.flatten().collect()
+        names.chain(hosts).chain(own).flatten().flatten()
     }
 
     /// Returns when what is a domain's own changed last, by `now`.
