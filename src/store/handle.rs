@@ -14,13 +14,14 @@ use crate::store::caches::{
 use crate::store::door::{Db, Fault, params};
 use crate::store::error::{StoreError, unusable};
 use crate::store::keys::ZoneId;
+use crate::store::migrations::SCHEMA;
 use crate::store::postgres::standing::{Part, ServerStanding};
 use crate::store::sqlite::connection::copy_into;
 use crate::store::sqlite::db::Db as SqliteDb;
 use crate::store::sqlite::dialect::{RANDOM_TOKEN, schema_number};
 use crate::store::sqlite::file::FileId;
 use crate::store::sqlite::log::{Growth, Log};
-use crate::store::sqlite::migrate::{SCHEMA, schema_version};
+use crate::store::sqlite::migrate::schema_version;
 use crate::store::sqlite::reading::Stamp;
 use crate::store::sqlite::turn;
 use crate::zone::DigestKey;

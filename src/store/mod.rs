@@ -13,6 +13,7 @@ mod handle;
 mod keys;
 mod ledger;
 mod lookup;
+mod migrations;
 mod open;
 mod poller;
 mod postgres;

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use fluxwatch::time::{SetClock, Span, Timestamp};
 
-use crate::harness::{Bench, poll, python};
+use crate::harness::{Bench, poll};
 use crate::servers::Knot;
+use crate::support::rows::sql;
 use crate::support::stores::has_no_file;
 
 /// A change feed, line by line.
@@ -1019,9 +1020,6 @@ fn feed_whose_serial_never_moves_keeps_every_change() {
 
 #[test]
 fn version_that_a_kill_left_unjudged_is_judged_by_the_next_poll() {
-    if has_no_file() {
-        return;
-    }
     let mut feed = Feed::default();
     let words = [
         "apple", "brick", "crane", "dough", "elbow", "flint", "grape",
@@ -1040,10 +1038,9 @@ fn version_that_a_kill_left_unjudged_is_judged_by_the_next_poll() {
     let before = bench.cases();
     assert_eq!(before.len(), 1);
     // As after a kill between the last version and its judgement.
-    let database = bench.path().join("fluxwatch.db");
-    python(
-        "import sqlite3, sys\ndb = sqlite3.connect(sys.argv[1])\nfor sql in ['delete from case_event', 'delete from abuse_case', 'update zone set detected_version_id = 0']: db.execute(sql)\ndb.commit()",
-        &[&database],
+    sql(
+        &bench,
+        "delete from case_event; delete from case_trait; delete from abuse_case; update zone set detected_version_id = 0;",
     );
     bench.run(0, &["poll"]);
     assert_eq!(bench.cases(), before);
