@@ -100,7 +100,7 @@ const PARSED: [(&str, &str); 1] = [(
     "does not end; `service` starts it in 20 tests",
 )];
 /// Programs of others in the manual, by the first word of a line, and where else they are run.
-const OTHERS: [(&str, &str); 28] = [
+const OTHERS: [(&str, &str); 29] = [
     ("pdnsutil", "PowerDNS; tests/it/primaries.rs runs them"),
     ("rm", "the machine's"),
     ("benches/feed", "benches/full"),
@@ -127,6 +127,10 @@ const OTHERS: [(&str, &str); 28] = [
     ("packaging/build", "tests/package"),
     ("systemctl", "the machine's"),
     ("tests/run", "runs this test"),
+    (
+        "tests/on-postgres",
+        "needs a server of its own: whoever changes the store runs it",
+    ),
     ("unset", "the shell's"),
     ("useradd", "the machine's"),
 ];
