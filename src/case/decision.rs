@@ -37,7 +37,7 @@ pub struct MailContext {
     pub size: u32,
     /// Whether the case was over before, and is open again.
     pub was_over: bool,
-    /// Whether a person ended it just now; `false` if it ended by itself.
+    /// Whether a person ended it; `false` if it ended by itself.
     pub is_by_person: bool,
     /// Whether the hour has room for another mail.
     pub has_room: bool,

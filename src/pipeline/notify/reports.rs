@@ -48,8 +48,6 @@ struct Notifying<'a> {
     wanted: bool,
     /// Whether a person asked for the mail: it goes to the desk alone.
     is_asked: bool,
-    /// Whether a person just ended a case.
-    is_by_person: bool,
     now: Timestamp,
     /// The exemptions that cases are known to be held by.
     exempt: RefCell<HashMap<i64, Option<i64>>>,
@@ -119,7 +117,6 @@ impl Notify<'_> {
             judged: &NONE,
             wanted: self.has_way(),
             is_asked: false,
-            is_by_person: false,
             now,
             exempt: RefCell::default(),
             leads: RefCell::default(),
@@ -151,15 +148,18 @@ impl Notify<'_> {
         let finding = notifying.findings.get(&id);
         let context = self.mail_context(&row, finding, notifying)?;
         let rules = self.mail().map_or(RULES, |mail| mail.rules);
+        // The end of a thread is its lead's to tell, whoever of it was the last.
+        let over = row.case.told.thread.filter(|_| !is_working(&row.case));
+        let over = over.filter(|thread| *thread != id);
         match decide_mail(&row.case, &context, &rules) {
             Decision::Send(reason) => {
                 let left = self.take_over(&row, reason, notifying)?;
                 self.send(&row, finding, reason, notifying)?;
-                Ok(left)
+                Ok(left.or(over))
             }
             Decision::Hold(reason) => {
                 self.record_hold(&row, reason, context.size, notifying.now)?;
-                Ok(context.lead)
+                Ok(context.lead.or(over))
             }
         }
     }
@@ -184,16 +184,18 @@ impl Notify<'_> {
         }
         let since = notifying.now - Span::hours(1);
         let cap = self.mail().map_or(u32::MAX, |mail| mail.cases_per_hour_max);
+        let exemption = self.exemption_held_by(row, notifying)?;
         Ok(MailContext {
             // The canary's case is a test of the monitor, and accuses nobody.
             wanted: notifying.wanted && !self.findings.is_canary(&case.domain),
-            exemption: self.exemption_held_by(row, notifying)?,
+            exemption,
             lead: self.lead_of(row, notifying)?,
             joined,
             open_members: members().filter(|it| is_working(&it.case)).count() as u32,
             size: finding.map_or(case.told.size, size_of),
             was_over: !case.reported && self.first_reason(row)? == SendReason::Again,
-            is_by_person: notifying.is_by_person,
+            // Only an exemption asks for it.
+            is_by_person: exemption.is_some() && self.was_ended_by_person(row)?,
             // Once the digest is to tell of a case it does, or the desk would read of it twice.
             has_room: !case.told.digest_due
                 && self.store.desk().cases_told_since(since, notifying.now)? < cap,
@@ -225,8 +227,20 @@ impl Notify<'_> {
         Ok(held_by)
     }
 
+    /// Returns whether a case is over because a person ended it, as its log has it.
+    fn was_ended_by_person(&self, row: &CaseRow) -> Result<bool, PipelineError> {
+        if is_working(&row.case) {
+            return Ok(false);
+        }
+        let end = self.store.desk().end_of(row.id, row.case.state)?;
+        Ok(end.is_some_and(|line| line.actor != ACTOR))
+    }
+
     /// Returns the other case in whose mails a case is told: that of its thread, or one of its campaign
     /// that was told of. News are told by a case that goes on; an end is told with its thread, whose lead may be over.
+    ///
+    /// Of a lead that is exempt nothing is told but the end that a person gave it: see [`decide_mail`]. No mail of a lead
+    /// names a case that is exempt, so its end is told in a mail of its own.
     fn lead_of(
         &self,
         row: &CaseRow,
@@ -234,6 +248,9 @@ impl Notify<'_> {
     ) -> Result<Option<i64>, PipelineError> {
         let to = self.desk_addressees(&row.case);
         let is_over = !is_working(&row.case);
+        if is_over && self.exemption_held_by(row, notifying)?.is_some() {
+            return Ok(None);
+        }
         // A lead speaks only to those who would hear of this case, and not at all where it is exempt.
         let leads = |it: &CaseRow| -> Result<bool, PipelineError> {
             Ok(it.id != row.id
@@ -241,7 +258,8 @@ impl Notify<'_> {
                 && it.case.reported
                 && (is_over || is_working(&it.case))
                 && self.desk_addressees(&it.case) == to
-                && self.exemption_held_by(it, notifying)?.is_none())
+                && (self.exemption_held_by(it, notifying)?.is_none()
+                    || is_over && self.was_ended_by_person(it)?))
         };
         if let Some(thread) = row.case.told.thread {
             if thread == row.id {
@@ -798,11 +816,7 @@ impl Notify<'_> {
         // What is still open waits for its next judgement: only ends are told here.
         if row.is_some_and(|row| !is_working(&row.case)) {
             let findings = BTreeMap::new();
-            let notifying = Notifying {
-                is_by_person: true,
-                ..self.notifying(&findings)?
-            };
-            self.tell_of(&BTreeSet::from([id]), &notifying)
+            self.tell_of(&BTreeSet::from([id]), &self.notifying(&findings)?)
         } else {
             Ok(())
         }
@@ -822,11 +836,11 @@ impl Notify<'_> {
             return Ok(Some(Ending::Held(HoldReason::NeverTold)));
         }
         let findings = BTreeMap::new();
-        let notifying = Notifying {
+        let context = MailContext {
+            // Its log does not say so before the step is taken.
             is_by_person: true,
-            ..self.notifying(&findings)?
+            ..self.mail_context(row, None, &self.notifying(&findings)?)?
         };
-        let context = self.mail_context(row, None, &notifying)?;
         let rules = self.mail().map_or(RULES, |mail| mail.rules);
         Ok(Some(match decide_mail(&row.case, &context, &rules) {
             Decision::Send(_) => {
