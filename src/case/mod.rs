@@ -279,20 +279,27 @@ fn open_case(finding: &Finding, policy: &DetectPolicy) -> (Case, Vec<CaseEvent>)
     (case, vec![event])
 }
 
+/// For how long a report is held at most: what was found in a week that is over confirms nothing of this one.
+const HELD_MAX: Span = Span::days(7);
+
 /// Returns the level that a finding gives a case, and since when a report of it is held.
 fn hold(
     case: Option<&Case>,
     finding: &Finding,
     policy: &DetectPolicy,
 ) -> (Level, Option<Timestamp>) {
-    if finding.level < Level::Report {
-        return (finding.level, None);
-    }
-    let was_reported = case.is_some_and(|case| case.level == Level::Report || case.reported);
-    let is_certain = finding.is_open() && finding.score >= policy.certain_score_min;
     // A case that is held since a time of the future was judged while the clock was ahead: it is held from now on.
     let since = case.and_then(|case| case.pending_since);
     let since = since.map(|since| since.min(finding.now));
+    // Between two steps a slow rotation may fall short of a report for some hours: it goes on all the same.
+    let since = since.filter(|since| finding.now.since(*since) < HELD_MAX);
+    match finding.level {
+        Level::Report => {}
+        Level::Review => return (Level::Review, since),
+        Level::Watch => return (Level::Watch, None),
+    }
+    let was_reported = case.is_some_and(|case| case.level == Level::Report || case.reported);
+    let is_certain = finding.is_open() && finding.score >= policy.certain_score_min;
     // The same rows say the same again: what confirms a suspicion is that the rotation went on.
     let has_held = since.is_some_and(|since| {
         finding.now.since(since) >= policy.confirm_after && finding.last_step_at > since
@@ -557,11 +564,22 @@ mod tests {
         assert_eq!((soon.level, events.len()), (Level::Review, 0));
         let (later, _) = see(Some(&soon), Some(Level::Report), 3610);
         assert_eq!((later.level, later.pending_since), (Level::Report, None));
-        // What does not hold begins anew.
-        let (dropped, _) = see(Some(&soon), Some(Level::Review), 3000);
-        let (again, _) = see(Some(&dropped), Some(Level::Report), 3700);
-        assert_eq!(again.level, Level::Review);
-        assert_eq!(again.pending_since, Some(Timestamp::from_unix(3700)));
+        // Falling short of it for a while is no end of it.
+        let (short, _) = see(Some(&soon), Some(Level::Review), 3000);
+        assert_eq!(short.pending_since, case.pending_since);
+        let (again, _) = see(Some(&short), Some(Level::Report), 3700);
+        assert_eq!(again.level, Level::Report);
+        // What comes to rest, or does not come again within a week, begins anew.
+        for (between, at, next) in [
+            (Level::Watch, 3000, 3700),
+            (Level::Review, 700_000, 700_100),
+        ] {
+            let (dropped, _) = see(Some(&soon), Some(between), at);
+            assert_eq!(dropped.pending_since, None);
+            let (again, _) = see(Some(&dropped), Some(Level::Report), next);
+            assert_eq!(again.level, Level::Review);
+            assert_eq!(again.pending_since, Some(Timestamp::from_unix(next)));
+        }
     }
 
     #[test]

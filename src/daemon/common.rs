@@ -40,6 +40,8 @@ pub(super) struct Common {
     pub clock: Arc<SettledClock>,
     /// How often the configuration was taken over.
     pub generation: AtomicU64,
+    /// The generation for which it was noted what is watched.
+    noted: Mutex<Option<u64>>,
     /// How many watches there were.
     pub watches: AtomicU64,
     /// Whether the file of metrics is older than what is known.
@@ -76,6 +78,7 @@ impl Common {
             reread: Notify::new(),
             clock: Arc::new(SettledClock::new(pipeline.clock().clone())),
             generation: AtomicU64::new(0),
+            noted: Mutex::default(),
             watches: AtomicU64::new(0),
             metrics_are_old: AtomicBool::new(true),
             beat_at: AtomicI64::new(pipeline.clock().moment().as_ms()),
@@ -97,6 +100,20 @@ impl Common {
     pub fn take_over(&self, setup: Setup) {
         *self.setup.write().unwrap_or_else(PoisonError::into_inner) = setup;
         self.generation.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Has a worker take over what is in force, and notes what that watches, once: before a source is read and before
+    /// anything is judged, since what is read before would not count as seen.
+    pub fn note_watched(&self, pipeline: &mut Pipeline) -> Result<(), PipelineError> {
+        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        // Before what is in force is read: that is of this generation or a later one.
+        let generation = self.generation.load(Ordering::SeqCst);
+        pipeline.take_over(&self.setup());
+        if *noted != Some(generation) {
+            pipeline.judge().note_watched()?;
+            *noted = Some(generation);
+        }
+        Ok(())
     }
 
     /// Ends the service with a fault.

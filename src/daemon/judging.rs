@@ -27,7 +27,7 @@ pub(super) fn judge(common: &Arc<Common>) {
         return;
     };
     let mut may_have_stored = true;
-    // The configuration by which it was noted what is watched.
+    // The configuration that was taken over.
     let mut noted = None;
     while !common.stop.is_set() {
         let generation = common.generation.load(Ordering::SeqCst);
@@ -38,9 +38,8 @@ pub(super) fn judge(common: &Arc<Common>) {
             continue;
         }
         if may_have_stored || noted != Some(generation) {
-            pipeline.take_over(&setup);
+            let noted_now = common.note_watched(&mut pipeline);
             let judge = pipeline.judge();
-            let noted_now = judge.note_watched();
             let judged = noted_now.and_then(|()| judge.judge_anew(&|| !common.stop.is_set()));
             if let Err(error) = judged {
                 if common.heal(JUDGING, pipeline.store(), error) {

@@ -93,8 +93,9 @@ pub(super) async fn watch(
     };
     pipeline.judge_later(common.docket.clone());
     while !common.stop.is_set() {
-        pipeline.take_over(&common.setup());
-        let ended = match Watch::new(&pipeline, &common, &crew, &senders) {
+        let noted = common.note_watched(&mut pipeline);
+        let watch = noted.and_then(|()| Watch::new(&pipeline, &common, &crew, &senders));
+        let ended = match watch {
             Ok(mut watch) => watch.go_on(&mut hearing).await,
             Err(error) => Err(error),
         };

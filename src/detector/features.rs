@@ -1,12 +1,11 @@
 //! Numbers of a window: networks, tenure, set sizes.
 
 use std::collections::BTreeSet;
-use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::count::counted;
 use crate::detector::Knowledge;
 use crate::detector::finding::{Check, SeenAddress};
+use crate::detector::prefix::{Prefix, prefix_of};
 use crate::detector::timeline::{ChangePoint, Presence, Timeline, address_key};
 use crate::dns::Name;
 use crate::time::{Span, Timestamp};
@@ -51,7 +50,7 @@ impl Window {
     }
 
     /// Returns whether a value was there at any time of the window.
-    fn touches(&self, presence: &Presence) -> bool {
+    pub fn touches(&self, presence: &Presence) -> bool {
         presence.from <= self.now && presence.to.is_none_or(|to| to > self.from)
     }
 }
@@ -116,11 +115,6 @@ impl<'a> Networks<'a> {
         found.unwrap_or_else(|| self.knowledge.asn(self.timeline.pair(place).1))
     }
 
-    /// Returns the name that an address belongs to.
-    pub fn host(&self, place: u32) -> &Name {
-        &self.timeline.pair(place).0
-    }
-
     /// Returns addresses with what is known of each.
     pub fn seen(&self, addresses: &[u32]) -> Vec<SeenAddress> {
         let places = addresses.iter();
@@ -134,7 +128,7 @@ impl<'a> Networks<'a> {
         SeenAddress {
             host: host.clone(),
             address: *address,
-            prefix: prefix_of(*address).to_string(),
+            prefix: prefix_of(*address),
             asn,
             asn_name: asn
                 .and_then(|asn| self.knowledge.asn_name(asn))
@@ -226,7 +220,7 @@ impl Spread {
         let of_v6 = self
             .unanswered
             .iter()
-            .filter(|prefix| prefix.0.is_ipv6())
+            .filter(|prefix| prefix.is_ipv6())
             .count();
         of_v6.max(self.unanswered.len() - of_v6) as u32
     }
@@ -306,31 +300,6 @@ pub(super) fn network_word(by_network: bool) -> &'static str {
     } else {
         "prefixes (/16, /32)"
     }
-}
-
-/// A prefix that stands in for a network: `10.3.0.0/16`, `2001:db8::/32`. Its first address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Prefix(IpAddr);
-
-impl fmt::Display for Prefix {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let length = if self.0.is_ipv4() { 16 } else { 32 };
-        write!(f, "{}/{length}", self.0)
-    }
-}
-
-/// Returns the prefix of an address.
-pub(super) fn prefix_of(address: IpAddr) -> Prefix {
-    Prefix(match address {
-        IpAddr::V4(address) => {
-            let [a, b, ..] = address.octets();
-            Ipv4Addr::new(a, b, 0, 0).into()
-        }
-        IpAddr::V6(address) => {
-            let [a, b, ..] = address.segments();
-            Ipv6Addr::new(a, b, 0, 0, 0, 0, 0, 0).into()
-        }
-    })
 }
 
 /// Returns `value` as a share of 0 to 1 of the way from `from` to `from + over`.

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
+use crate::detector::prefix::Prefix;
 use crate::detector::timeline::ChangePoint;
 use crate::dns::Name;
 use crate::time::Timestamp;
@@ -181,7 +182,7 @@ pub struct SeenAddress {
     /// The address.
     pub address: IpAddr,
     /// Its prefix: /16 or /32.
-    pub prefix: String,
+    pub prefix: Prefix,
     /// The autonomous system, if the table knows it.
     pub asn: Option<u32>,
     /// That system's name, if the table gives one.

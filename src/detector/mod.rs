@@ -19,6 +19,7 @@ mod nameserver_window;
 mod operators;
 mod plane_checks;
 mod policy;
+mod prefix;
 mod replay;
 mod sorted;
 mod timeline;
@@ -36,10 +37,11 @@ pub use finding::{
 pub use nameserver_plane::{
     NameserverReplay, evaluate_nameservers, judge_nameservers, without_excuses,
 };
-pub use nameserver_window::{NameserverWindow, Operated};
+pub use nameserver_window::{NameserverWindow, Operated, Operator};
 pub use policy::{
     AddressPolicy, AliasPolicy, DetectPolicy, NameserverPolicy, POLICY_NUMBER, POLICY_VERSION,
 };
+pub use prefix::Prefix;
 pub use timeline::{BULK_7D_MAX, ChangePoint, ChangedHost, Departure, LeftOut, Moment, Stay};
 pub use vouching::{LARGE_PROVIDER_NAMES, VOUCHED_WITHIN, Vouching, is_vouching_asked};
 pub use zone_evidence::{

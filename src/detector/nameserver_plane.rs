@@ -28,7 +28,7 @@ use crate::detector::plane_checks::{
     left_out_check, listed, reset_check, tenure_points, tenure_text,
 };
 use crate::detector::replay::replay;
-use crate::detector::timeline::{ChangePoint, LeftOut, Replay, Timeline};
+use crate::detector::timeline::{ChangePoint, LeftOut, Presence, Replay, Timeline};
 use crate::detector::{DetectPolicy, Knowledge};
 use crate::dns::Name;
 use crate::time::{Span, Timestamp};
@@ -99,7 +99,7 @@ pub fn judge_nameservers(
     let rotation = Rotation::of(&counted, &week, &three_days);
     let addresses = addresses_in(&week, timeline);
     let networks = Networks::of(timeline, &addresses, knowledge);
-    let spread = own_spread(&addresses, &networks, window);
+    let spread = own_spread(&week, timeline, &networks, window);
     let operators: BTreeSet<String> = if all_popular {
         BTreeSet::new()
     } else {
@@ -164,9 +164,24 @@ fn measured_since(timeline: &Timeline, window: &NameserverWindow) -> Timestamp {
 }
 
 /// Returns how far addresses spread. What others' name servers do is no spread of this delegation's.
-fn own_spread(addresses: &[u32], networks: &Networks<'_>, window: &NameserverWindow) -> Spread {
-    let is_own = |place: &u32| !window.is_of_other(networks.host(*place));
-    Spread::of(addresses.iter().copied().filter(is_own), networks)
+fn own_spread(
+    week: &Window,
+    timeline: &Timeline,
+    networks: &Networks<'_>,
+    window: &NameserverWindow,
+) -> Spread {
+    let own = own_addresses(timeline, window).filter(|(_, it)| week.touches(it));
+    let own: BTreeSet<u32> = own.map(|(place, _)| *place).collect();
+    Spread::of(own.into_iter(), networks)
+}
+
+/// Returns the addresses of a delegation's name servers that came while these were no other's.
+fn own_addresses<'a>(
+    timeline: &'a Timeline,
+    window: &NameserverWindow,
+) -> impl Iterator<Item = &'a (u32, Presence)> {
+    let all = timeline.addresses.iter();
+    all.filter(|(place, it)| !window.is_of_other(&timeline.pair(*place).0, it.from))
 }
 
 /// Judges measures with each way of counting networks, and returns what ranks highest; the first of equals.
@@ -499,7 +514,7 @@ fn operated_check(operated: &Operated, moved: &BTreeSet<&Name>) -> Option<Check>
     let others = operated.by_others.iter();
     let others: BTreeSet<&Name> = others
         .filter(|(host, _)| moved.contains(host))
-        .map(|(_, operator)| operator)
+        .map(|(_, operator)| &operator.name)
         .collect();
     let listed = |names: &mut dyn Iterator<Item = &Name>| -> String {
         let names = names.take(USERS_NAMED_MAX);
@@ -536,8 +551,7 @@ fn operated_check(operated: &Operated, moved: &BTreeSet<&Name>) -> Option<Check>
 fn shortest_tenure(week: &Window, timeline: &Timeline, window: &NameserverWindow) -> Option<f64> {
     let names = timeline.names.iter().map(|(_, it)| it);
     let names = Exposure::of(week, names).tenure_hours();
-    let own = timeline.addresses.iter();
-    let own = own.filter(|(place, _)| !window.is_of_other(&timeline.pair(*place).0));
+    let own = own_addresses(timeline, window);
     let addresses = Exposure::of(week, own.map(|(_, it)| it)).tenure_hours();
     match (names, addresses) {
         (Some(names), Some(addresses)) => Some(names.min(addresses)),

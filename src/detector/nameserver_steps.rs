@@ -105,9 +105,9 @@ impl Excuses<'_> {
             && self.glue_changes.get(host).copied().unwrap_or(0) <= self.glue_changes_max
     }
 
-    /// Returns whether they are another domain's, which is judged for them.
-    pub fn is_of_other(&self, host: &Name) -> bool {
-        self.window.is_of_other(host)
+    /// Returns whether those at an instant are another domain's, which is judged for them.
+    pub fn is_of_other(&self, host: &Name, at: Timestamp) -> bool {
+        self.window.is_of_other(host, at)
     }
 }
 
@@ -175,7 +175,7 @@ impl<'p> Weigher<'_, 'p> {
         let names_count = point.names_changed && !self.excuses.all_names && !is_shared;
         let glue = point.changed_hosts.iter();
         let glue: Vec<&ChangedHost> = glue
-            .filter(|it| !self.excuses.is_of_other(&it.host))
+            .filter(|it| !self.excuses.is_of_other(&it.host, point.moment.at))
             .filter(|it| !self.excuses.is_host(&it.host))
             .collect();
         // What came here is carried on to no step: an excused instant is as if it had not been.
@@ -239,7 +239,7 @@ impl<'p> Weigher<'_, 'p> {
         !point.is_excused
             && (names && point.names_departure.is_within(span)
                 || hosts.any(|it| {
-                    let is_others = self.excuses.is_of_other(&it.host);
+                    let is_others = self.excuses.is_of_other(&it.host, point.moment.at);
                     it.departure.is_some() && !is_others && self.excuses.is_host(&it.host)
                 }))
     }

@@ -37,12 +37,21 @@ impl NameserverWindow {
         self.popular.as_ref().is_some_and(|set| set.contains(name))
     }
 
-    /// Returns whether a name server lies at or below another delegation, which is judged for it.
-    pub(super) fn is_of_other(&self, host: &Name) -> bool {
-        self.operated
-            .as_ref()
-            .is_some_and(|operated| operated.by_others.contains_key(host))
+    /// Returns whether a name server lay at or below another delegation at a time, which is judged for what it did then.
+    pub(super) fn is_of_other(&self, host: &Name, at: Timestamp) -> bool {
+        let operated = self.operated.as_ref();
+        let operator = operated.and_then(|operated| operated.by_others.get(host));
+        operator.is_some_and(|it| it.until.is_none_or(|until| at <= until))
     }
+}
+
+/// Whose a name server is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Operator {
+    /// The delegation at or below which it lies, or the hosted zone of its own that uses it.
+    pub name: Name,
+    /// When that went, where it is gone: what the name server has done since is nobody else's.
+    pub until: Option<Timestamp>,
 }
 
 /// Whose the name servers of a delegation are.
@@ -50,7 +59,7 @@ impl NameserverWindow {
 pub struct Operated {
     /// Those that lie at or below another delegation, each with that one: it is judged for their addresses, and its
     /// customers are not.
-    pub by_others: BTreeMap<Name, Name>,
+    pub by_others: BTreeMap<Name, Operator>,
     /// How many other names use those that are at or below the delegation.
     pub user_count: usize,
     /// The first of these names.

@@ -12,8 +12,8 @@ use std::net::IpAddr;
 
 use crate::count::counted;
 use crate::detector::address_plane::AddressWindow;
-use crate::detector::features::prefix_of;
 use crate::detector::finding::{Check, Level, PlaneFinding};
+use crate::detector::prefix::prefix_of;
 use crate::detector::{Knowledge, Stay};
 use crate::dns::Name;
 use crate::time::{Span, Timestamp};

@@ -7,7 +7,8 @@ use serde::Serialize;
 use crate::case::{Case, SendReason, campaign_reference};
 use crate::count::counted;
 use crate::detector::{
-    ChangePoint, Check, DetectPolicy, Finding, Gate, Plane, PlaneFinding, SeenAddress, Verdict,
+    ChangePoint, Check, DetectPolicy, Finding, Gate, Plane, PlaneFinding, Prefix, SeenAddress,
+    Verdict,
 };
 use crate::dns::{Name, Serial};
 use crate::evidence::Hash;
@@ -669,7 +670,7 @@ fn address_line(seen: &SeenAddress) -> AddressLine {
     AddressLine {
         host: bare(&seen.host),
         address: seen.address.to_string(),
-        prefix: seen.prefix.clone(),
+        prefix: seen.prefix.to_string(),
         asn: seen.asn.map(|asn| format!("AS{asn}")),
         asn_name: seen.asn_name.clone(),
         present: seen.present,
@@ -685,7 +686,7 @@ fn operators(plane: &PlaneFinding) -> String {
 /// Counts the networks of a set of addresses.
 fn networks(addresses: &[SeenAddress]) -> String {
     let systems: BTreeSet<u32> = addresses.iter().filter_map(|seen| seen.asn).collect();
-    let prefixes: BTreeSet<&str> = addresses.iter().map(|seen| seen.prefix.as_str()).collect();
+    let prefixes: BTreeSet<Prefix> = addresses.iter().map(|seen| seen.prefix).collect();
     if systems.is_empty() {
         counted(prefixes.len(), "prefix")
     } else {

@@ -148,7 +148,7 @@ fn network_of(seen: &Seen<'_>, address: IpAddr) -> String {
         .map_or_else(String::new, |it| match (it.asn, &it.asn_name) {
             (Some(asn), Some(name)) => format!("AS{asn} {name}"),
             (Some(asn), None) => format!("AS{asn}"),
-            (None, _) => it.prefix.clone(),
+            (None, _) => it.prefix.to_string(),
         })
 }
 

@@ -136,7 +136,7 @@ fn groups(plane: &PlaneFinding, of: LanesOf) -> BTreeMap<String, String> {
             let network = |it: &crate::detector::SeenAddress| match (it.asn, &it.asn_name) {
                 (Some(asn), Some(name)) => format!("AS{asn} {name}"),
                 (Some(asn), None) => format!("AS{asn}"),
-                (None, _) => it.prefix.clone(),
+                (None, _) => it.prefix.to_string(),
             };
             let addresses = plane.addresses.iter();
             addresses

@@ -147,7 +147,7 @@ async fn query_soa_once(target: &TransferTarget<'_>) -> Result<SoaNumbers, Refus
 /// Returns the SOA of an answer to a query for it.
 pub(super) fn read_soa(message: &[u8], apex: &Name) -> Result<SoaNumbers, Refusal> {
     check_rcode(message)?;
-    check_question(message, apex, TYPE_SOA, true)?;
+    check_question(message, apex, TYPE_SOA, false)?;
     let mut walker = AnswerWalker::new(message).map_err(malformed)?;
     while let Some(record) = walker.next_record().map_err(malformed)? {
         if record.owner == apex.as_wire()
@@ -322,7 +322,7 @@ async fn run_unbounded<R: TransferReader>(
                 .map_err(|fault| said.refusal(&fault))?;
         }
         check_rcode(message.as_slice())?;
-        check_question(message.as_slice(), target.apex, rtype.to_int(), first)?;
+        check_question(message.as_slice(), target.apex, rtype.to_int(), true)?;
         // Servers that take IXFR for a query of any type (hickory-dns, dnsmasq) answer that the zone has no
         // such record, and send no more.
         if first && asked != Asked::Whole && answer_count(message.as_slice()) == 0 {
@@ -594,10 +594,16 @@ fn check_rcode(message: &[u8]) -> Result<(), Refusal> {
     }
 }
 
-/// Checks that the question is ours. RFC 5936 §2.2.1: later messages may leave it out.
-fn check_question(message: &[u8], apex: &Name, code: u16, first: bool) -> Result<(), Refusal> {
+/// Checks that the question is ours. RFC 5936 §2.2.1: the messages of a transfer may leave it out but for the first, and axfrdns
+/// leaves it out there too; over a connection nobody else answers.
+fn check_question(
+    message: &[u8],
+    apex: &Name,
+    code: u16,
+    may_be_left_out: bool,
+) -> Result<(), Refusal> {
     match read_question(message).map_err(malformed)? {
-        (0, ..) if !first => Ok(()),
+        (0, ..) if may_be_left_out => Ok(()),
         (1, name, asked) if name == apex.as_wire() && asked == code => Ok(()),
         _ => Err(Refusal::Malformed(
             "the question is not the one that was asked".to_owned(),

@@ -1,6 +1,6 @@
 //! What is kept of a database while one state of it is read.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use crate::detector::{Moment, Stay};
@@ -188,8 +188,8 @@ impl SeenIntervals {
     }
 }
 
-/// The most closed intervals of all owners that are kept, at some 250 octets each.
-const KEPT_ROWS_MAX: usize = 100_000;
+/// The most closed intervals of all owners that are kept, at some 150 octets each.
+const KEPT_ROWS_MAX: usize = 200_000;
 
 /// What is kept of owners that change often.
 #[derive(Default)]
@@ -221,7 +221,7 @@ pub(in crate::store) struct KeptOwner {
     pub(in crate::store) version: i64,
     pub(in crate::store) open: Vec<Stay<Rdata>>,
     /// In the order of their ends, the last first.
-    pub(in crate::store) closed: Vec<Stay<Rdata>>,
+    pub(in crate::store) closed: VecDeque<Stay<Rdata>>,
     /// The end of the first that there was no room for, if any was.
     pub(in crate::store) rest: Option<Moment>,
 }

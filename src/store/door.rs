@@ -81,6 +81,14 @@ impl Db {
         either!(self, db => db.begin_writing())
     }
 
+    /// Begins a transaction that writes, for parts that are small: what takes one of them back is kept in memory.
+    pub(super) fn begin_writing_parts(&self) -> Result<(), Fault> {
+        match self {
+            Self::Sqlite(db) => db.begin_writing_parts(),
+            Self::Postgres(db) => db.begin_writing(),
+        }
+    }
+
     /// Begins a transaction that reads one state. With `checks_schema` its first question fails if a server's tables are
     /// of another schema than this program's; of a file that is looked at before.
     pub(super) fn begin_reading(&self, checks_schema: bool) -> Result<(), Fault> {

@@ -14,13 +14,14 @@ use crate::store::caches::{
 use crate::store::door::{Db, Fault, params};
 use crate::store::error::{StoreError, unusable};
 use crate::store::keys::ZoneId;
+use crate::store::migrations::SCHEMA;
 use crate::store::postgres::standing::{Part, ServerStanding};
 use crate::store::sqlite::connection::copy_into;
 use crate::store::sqlite::db::Db as SqliteDb;
 use crate::store::sqlite::dialect::{RANDOM_TOKEN, schema_number};
 use crate::store::sqlite::file::FileId;
 use crate::store::sqlite::log::{Growth, Log};
-use crate::store::sqlite::migrate::{SCHEMA, schema_version};
+use crate::store::sqlite::migrate::schema_version;
 use crate::store::sqlite::reading::Stamp;
 use crate::store::sqlite::turn;
 use crate::zone::DigestKey;
@@ -175,15 +176,23 @@ impl Store {
             };
             return self.lookup().write_noted().map(|()| part);
         }
+        self.begin_to_write(Kind::Writing)
+    }
+
+    /// Begins a transaction that writes.
+    fn begin_to_write(&self, kind: Kind) -> Result<StoreTx<'_>, StoreError> {
         if let (Some(file), Some(db)) = (&self.file, self.db.sqlite()) {
             file.log.require_room(db)?;
             turn::give_way();
         }
-        self.run(Db::begin_writing)?;
+        self.run(|db| match kind {
+            Kind::Group => db.begin_writing_parts(),
+            _ => db.begin_writing(),
+        })?;
         let tx = StoreTx {
             store: self,
             open: true,
-            kind: Kind::Writing,
+            kind,
         };
         self.follow_session();
         if self.is_elsewhere.take() {
@@ -205,8 +214,7 @@ impl Store {
     ///
     /// As [`Store::begin_batch`].
     pub fn begin_group(&self) -> Result<StoreTx<'_>, StoreError> {
-        let mut tx = self.begin_batch()?;
-        tx.kind = Kind::Group;
+        let tx = self.begin_to_write(Kind::Group)?;
         self.is_grouped.set(true);
         Ok(tx)
     }
@@ -256,11 +264,12 @@ impl Store {
         if !self.is_reader {
             return Ok(self.schema_found()? == SCHEMA);
         }
-        let is_of_other_schema = match &self.db {
+        // A session that was lost is not opened anew: its server may be away, and another one of the configuration there.
+        let is_out = match &self.db {
             Db::Sqlite(_) => false,
-            Db::Postgres(db) => db.is_of_other_schema(),
+            Db::Postgres(db) => db.is_of_other_schema() || db.is_closed(),
         };
-        Ok(!is_of_other_schema && !self.is_late()?)
+        Ok(!is_out && !self.is_late()?)
     }
 
     /// Returns whether a standby is too far behind, as it was found a few seconds ago.

@@ -10,6 +10,7 @@ use crate::store::error::StoreError;
 use crate::store::handle::{FileSide, Opened, Store, StoreOptions, cache_id};
 use crate::store::ledger::Ledger;
 use crate::store::lookup::Lookup;
+use crate::store::migrations::SCHEMA;
 use crate::store::postgres::schema::{Found, SECRETS};
 use crate::store::sqlite::connection::{check_library, copy_into};
 use crate::store::sqlite::dialect::DRAW_SECRETS;
@@ -17,8 +18,7 @@ use crate::store::sqlite::file::{FileId, PRIVATE, follow_link};
 use crate::store::sqlite::lock::has_more_names;
 use crate::store::sqlite::log::{Growth, Log};
 use crate::store::sqlite::migrate::{
-    APPLICATION_ID, SCHEMA, check_schema, has_index, open_to_write, schema_version,
-    set_reverse_index,
+    APPLICATION_ID, check_schema, has_index, open_to_write, schema_version, set_reverse_index,
 };
 use crate::store::sqlite::reading::{Way, check_writable, open_to_read};
 use crate::store::trees::LAST_REVERSE_INDEX;

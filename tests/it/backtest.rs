@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::harness::{Bench, at, python};
+use crate::harness::{Bench, at};
+use crate::support::rows::{digest, sql};
 use crate::support::sample::sample_bench;
-use crate::support::stores::has_no_file;
 
 /// Returns the reports of a backtest by domain, with their times.
 fn reports(told: &Value) -> BTreeMap<String, String> {
@@ -33,28 +33,26 @@ fn backtest(bench: &Bench, more: &[&str]) -> Value {
     bench.json(&all)
 }
 
-/// Prints when each case rose to report, and a hash of every table and of the file.
-const STORED: &str = "
-import hashlib, json, sqlite3, sys
-db = sqlite3.connect('file:' + sys.argv[1] + '?mode=ro', uri=True)
-rose = dict(db.execute(\"select c.domain, min(e.at) from case_event e join abuse_case c on c.id = e.case_id where e.note like 'level rose%to report%' or e.note like 'opened%level report' group by 1\"))
-dump = hashlib.sha256('\\n'.join(db.iterdump()).encode()).hexdigest()
-print(json.dumps([rose, dump + hashlib.sha256(open(sys.argv[1], 'rb').read()).hexdigest()]))
-";
+/// Asks when each case rose to report.
+const ROSE: &str = "
+select c.domain, min(e.at) from case_event e join abuse_case c on c.id = e.case_id
+ where e.note like 'level rose%to report%' or e.note like 'opened%level report' group by 1 order by 1";
 
 #[test]
 fn replay_reports_what_was_reported_when_it_was_and_leaves_no_trace() {
-    if has_no_file() {
-        return;
-    }
     let bench = sample_bench();
     bench.run(0, &["poll"]);
-    let database = bench.path().join("fluxwatch.db");
-    let stored = || -> Value { serde_json::from_str(&python(STORED, &[&database])).expect("JSON") };
-    let before = stored();
+    let before = digest(&bench);
     let told = backtest(&bench, &[]);
     let found = reports(&told);
-    let rose = before[0].as_object().expect("an object");
+    let rose = sql(&bench, ROSE);
+    let rose: BTreeMap<&str, i64> = rose
+        .lines()
+        .map(|line| {
+            let (domain, at) = line.split_once('|').expect("two values");
+            (domain, at.parse().expect("a time"))
+        })
+        .collect();
     assert_eq!(found.len(), 3, "{told}");
     assert_eq!(
         found.keys().collect::<Vec<_>>(),
@@ -62,10 +60,10 @@ fn replay_reports_what_was_reported_when_it_was_and_leaves_no_trace() {
     );
     for (domain, reported_at) in &found {
         // What is held is judged again after an hour; files of every two hours tell later.
-        let later = rose[domain].as_i64().expect("a time") - at(reported_at).unix();
+        let later = rose[domain.as_str()] - at(reported_at).unix();
         assert!((0..=3600).contains(&later), "{domain}: {later} s");
     }
-    assert_eq!(stored(), before, "something was written");
+    assert_eq!(digest(&bench), before, "something was written");
     assert!(
         told["precision"]
             .as_array()

@@ -4,12 +4,14 @@
 
 mod chaos;
 mod checker;
+mod columns;
 mod lookups;
 mod network;
 mod outcome;
 mod packed;
 mod pooler;
 mod promotion;
+mod restored;
 mod roles;
 mod standing;
 mod troubles;
@@ -133,6 +135,15 @@ fn both_engines_give_the_same_chain_cases_and_mails_and_a_database_moves_between
     let sound = there.run(0, &["db", "verify"]);
     assert!(sound.starts_with("sound"), "{sound}");
     assert_eq!(sound, file.run(0, &["db", "verify"]));
+
+    // What is counted anew is what was counted.
+    let counts = "select count(*), sum(week), sum(count) from one.popularity where count > 0";
+    let counted = server.sql(counts);
+    for bench in [&file, &there] {
+        bench.run(0, &["db", "recount"]);
+        assert_eq!(bench.run(0, &["db", "verify"]), sound);
+    }
+    assert_eq!(server.sql(counts), counted);
 
     // From the file to the server, and back into another file.
     let moved = server.url("two");

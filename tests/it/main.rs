@@ -84,6 +84,7 @@ mod text;
 mod transfers;
 mod tutorial;
 mod upgrade;
+mod vantage;
 mod withdrawals;
 mod words;
 

@@ -15,8 +15,8 @@ use crate::generator::{Options, generate};
 use crate::harness::{Bench, REPORT, both, deliver, poll, python};
 use crate::support::desk::{Feed, READ_MAILS, START, every_kind};
 use crate::support::lookups::python_with;
+use crate::support::rows::{keep, put_back, refuse_rows, sql, take_rows_again};
 use crate::support::smtp::{Scripted, Session, bench_of, rows};
-use crate::support::stores::has_no_file;
 
 /// Returns a file of `tests/fixtures/faults/`.
 fn fault(name: &str) -> String {
@@ -30,20 +30,8 @@ fn states(bench: &Bench) -> Vec<String> {
     rows(bench).iter().map(word).collect()
 }
 
-/// Runs SQL on the database of a bench.
-fn sql(bench: &Bench, text: &str) {
-    let program = "import sqlite3, sys\ndb = sqlite3.connect(sys.argv[1])\ndb.execute(sys.argv[2])\ndb.commit()";
-    python(
-        program,
-        &[&bench.path().join("fluxwatch.db"), Path::new(text)],
-    );
-}
-
 #[test]
 fn a_domain_that_gets_the_number_of_one_mailed_before_a_restore_is_mailed_too() {
-    if has_no_file() {
-        return;
-    }
     let source = |name: &str| {
         format!(
             "[[source]]\nname = \"{name}\"\nkind = \"feed\"\nzone = \"{name}.\"\npath = \"{name}.ndjson\"\ncomplete = true\n"
@@ -58,8 +46,7 @@ fn a_domain_that_gets_the_number_of_one_mailed_before_a_restore_is_mailed_too() 
         bench.write(&format!("{zone}.ndjson"), "");
     }
     bench.run(0, &["poll"]);
-    let copy = bench.path().join("copy.db");
-    bench.run(0, &["db", "backup", copy.to_str().expect("text")]);
+    let kept = keep(&bench);
     let flux = |zone: &str| {
         let mut feed = Feed::default();
         feed.set(0, "bad.example.", "NS", &["ns1.plain.test.".to_owned()]);
@@ -74,11 +61,7 @@ fn a_domain_that_gets_the_number_of_one_mailed_before_a_restore_is_mailed_too() 
     let before = rows(&bench);
     assert_eq!((before.len(), bench.maildir().len()), (1, 1));
     assert_eq!(bench.cases()[0]["domain"], "bad.first.");
-    for end in ["-wal", "-shm"] {
-        let _ = std::fs::remove_file(bench.path().join(format!("fluxwatch.db{end}")));
-    }
-    let _ = std::fs::remove_dir_all(bench.path().join("fluxwatch.db.digests"));
-    std::fs::rename(&copy, bench.path().join("fluxwatch.db")).expect("restored");
+    put_back(&bench, &kept);
     flux("second");
     bench.run(0, &["poll", "second."]);
     let after = rows(&bench);
@@ -210,9 +193,6 @@ fn an_address_before_the_at_sign_that_is_not_ascii_is_refused_with_its_line() {
 
 #[test]
 fn no_message_holds_up_the_others() {
-    if has_no_file() {
-        return;
-    }
     use Session::{Busy, Closed, Intermediate, Refuse, Take, VanishInData};
     let script = [Busy, Refuse, VanishInData, Take, Intermediate, Take, Take];
     let server = Scripted::start(&script);
@@ -292,9 +272,6 @@ fn a_mail_that_cannot_be_composed_is_dead_and_the_others_leave() {
 
 #[test]
 fn replies_show_no_control_characters() {
-    if has_no_file() {
-        return;
-    }
     let server = Scripted::start(&[Session::Escape]);
     let bench = bench_of(
         1,
@@ -311,26 +288,19 @@ fn replies_show_no_control_characters() {
         assert!(text.contains("nobody") && is_plain(&text), "{text:?}");
     }
     // Kept by an earlier version.
-    sql(
-        &bench,
-        "update message set last_reply = char(27) || '[2J nobody'",
-    );
+    sql(&bench, "update message set last_reply = '\x1b[2J nobody'");
     let text = bench.run(0, &["outbox", "list"]);
     assert!(text.contains("?[2J nobody") && is_plain(&text), "{text:?}");
 }
 
 #[test]
 fn what_comes_back_is_the_fate_of_a_message_and_only_class_5_that_of_an_address() {
-    if has_no_file() {
-        return;
-    }
     let bench = bench_of(
         4,
         "bounce = \"bounce@registrar.example\"\nbounces = \"bounces\"\n[smtp]\nurl = \"maildir://desk\"\n[metrics]\ntextfile = \"metrics.prom\"\n",
     );
     bench.run(0, &["poll"]);
-    let program = "import sqlite3, sys\nfor row in sqlite3.connect(sys.argv[1]).execute('select sender from message order by id'): print(row[0])";
-    let senders = python(program, &[&bench.path().join("fluxwatch.db")]);
+    let senders = sql(&bench, "select sender from message order by id");
     let senders: Vec<&str> = senders.lines().collect();
     // Postfix 3.7 after its queue's life; OpenSMTPD 6.8, whose queue is empty then; a warning of either; dma 0.13,
     // whose words are no notification at all.
@@ -368,8 +338,7 @@ fn what_comes_back_is_the_fate_of_a_message_and_only_class_5_that_of_an_address(
         metrics.contains("fluxwatch_returned_messages{fate=\"undelivered\"} 2\n"),
         "{metrics}"
     );
-    let bounced = "import sqlite3, sys\nprint(sqlite3.connect(sys.argv[1]).execute('select count(*) from bounced_recipient').fetchone()[0])";
-    let bounced = || python(bounced, &[&bench.path().join("fluxwatch.db")]);
+    let bounced = || sql(&bench, "select count(*) from bounced_recipient");
     assert_eq!(
         bounced().trim(),
         "0",
@@ -404,13 +373,10 @@ fn what_comes_back_is_the_fate_of_a_message_and_only_class_5_that_of_an_address(
     assert!(text.contains("4.4.7") && text.contains("5.1.1"), "{text}");
     // Somebody may try again what came back, or be done with it.
     // A message is not taken out without the line that says who did it.
-    sql(
-        &bench,
-        "create trigger full before insert on case_event begin select raise(abort, 'full'); end",
-    );
+    refuse_rows(&bench, "case_event");
     bench.run(4, &["outbox", "drop", "1", "--by", "ada"]);
     assert_eq!(states(&bench)[..2], ["bounced", "undelivered"]);
-    sql(&bench, "drop trigger full");
+    take_rows_again(&bench, "case_event");
     bench.run(0, &["outbox", "drop", "1", "--by", "ada"]);
     let id = rows(&bench)[1]["id"].to_string();
     bench.run(0, &["outbox", "retry", &id]);

@@ -7,8 +7,8 @@ use crate::harness::{Bench, both, deliver, poll, python};
 use crate::servers::Postfix;
 use crate::support::desk::START;
 use crate::support::lookups::python_with_module;
+use crate::support::rows::sql;
 use crate::support::smtp::{Scripted, Session, bench_of, rows};
-use crate::support::stores::has_no_file;
 use fluxwatch::time::{Clock, SetClock, Span, Timestamp, WallClock};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -342,19 +342,12 @@ fn signatures_of_both_kinds_hold_for_an_independent_verifier() {
 
 #[test]
 fn what_comes_back_marks_the_recipient_once_and_is_never_answered() {
-    if has_no_file() {
-        return;
-    }
     let bench = bench_of(
         1,
         "bounce = \"bounce@registrar.example\"\nbounces = \"bounces\"\n[smtp]\nurl = \"maildir://desk\"\n",
     );
     bench.run(0, &["poll"]);
-    let database = bench.path().join("fluxwatch.db");
-    let sender = python(
-        "import sqlite3, sys\nprint(sqlite3.connect(sys.argv[1]).execute('select sender from message').fetchone()[0])",
-        &[&database],
-    );
+    let sender = sql(&bench, "select sender from message");
     let sender = sender.trim();
     assert!(
         sender.starts_with("bounce+") && sender.ends_with("@registrar.example"),

@@ -51,18 +51,24 @@ fn to_feed(initial: &str, changes: &str) -> String {
     feed
 }
 
-/// Replays a series and expects nobody to be suspected.
-fn check_series(name: &str) {
-    let Some(folder) = shared_data("rootzone") else {
-        return;
-    };
-    let feed = to_feed(
+/// The source that such a feed is of.
+pub const ROOT: &str = "[[source]]\nname = \"root\"\nkind = \"feed\"\nzone = \".\"\npath = \"root.ndjson\"\ncomplete = true\n";
+
+/// Returns a series as a feed; `None` if the data is not there.
+pub fn feed_of(name: &str) -> Option<String> {
+    let folder = shared_data("rootzone")?;
+    Some(to_feed(
         &gunzip(&folder.join(format!("{name}.initial.tsv.gz"))),
         &gunzip(&folder.join(format!("{name}.raw-changes.tsv.gz"))),
-    );
-    let bench = Bench::new(
-        "[[source]]\nname = \"root\"\nkind = \"feed\"\nzone = \".\"\npath = \"root.ndjson\"\ncomplete = true\n",
-    );
+    ))
+}
+
+/// Replays a series and expects nobody to be suspected.
+fn check_series(name: &str) {
+    let Some(feed) = feed_of(name) else {
+        return;
+    };
+    let bench = Bench::new(ROOT);
     bench.write("root.ndjson", feed);
     bench.run(0, &["poll"]);
     let cases = bench.cases();

@@ -448,6 +448,23 @@ fn faulty_transfers_are_refused_with_their_reason() {
 }
 
 #[test]
+fn transfer_without_a_question_is_taken() {
+    let bench = bench_at_one();
+    // As axfrdns sends it.
+    let first = primary(2, |asked| {
+        let mut message = asked.message(0, &zone_of(2, "ns1.new.test"));
+        if asked.rtype != SOA {
+            message[5] = 0;
+            message.drain(12..12 + asked.question.len());
+        }
+        asked.send_raw(&message);
+    });
+    bench.configure(&source("example.", &[first], false));
+    bench.run(0, &["poll"]);
+    assert_eq!(changes(&bench).len(), 2, "{:?}", changes(&bench));
+}
+
+#[test]
 fn hostile_primaries_stop_at_a_named_limit() {
     expect_refused("limit", "an endless stream", |asked| {
         asked.send(&[soa(2)]);

@@ -18,9 +18,10 @@ use serde_json::{Value, json};
 
 use crate::console::{Browser, Desk, PASSWORD};
 use crate::disk_faults::build_library;
-use crate::harness::{Bench, REPORT, Running, both, python};
+use crate::harness::{Bench, REPORT, Running, both};
 use crate::support::desk::{Feed, bench};
 use crate::support::kills::kills;
+use crate::support::rows::{copy_cases, sql};
 use crate::support::stores::has_no_file;
 
 /// What people did, as `cases log` has it.
@@ -39,18 +40,8 @@ fn lines(log: &[Value]) -> Vec<String> {
     lines.collect()
 }
 
-/// Runs SQL with python, as somebody with the database would.
-fn sql(bench: &Bench, statements: &str) {
-    let program = "import sqlite3, sys\ndb = sqlite3.connect(sys.argv[1])\ndb.executescript(open(sys.argv[2]).read())\ndb.close()\n";
-    let script = bench.write("statements.sql", statements);
-    python(program, &[&bench.path().join("fluxwatch.db"), &script]);
-}
-
 #[test]
 fn steps_with_messages_and_zones_stand_in_the_log_under_the_persons_name() {
-    if has_no_file() {
-        return;
-    }
     let bench = reported("");
     sql(
         &bench,
@@ -538,30 +529,19 @@ fn wrong_passwords_behind_a_named_proxy_slow_their_own_address_down() {
     desk.running.stop();
 }
 
-/// Copies the case of a database so often, with other domains and no history.
-fn copy_cases(bench: &Bench, count: usize, level: &str) {
-    let program = format!(
-        "import sqlite3, sys
-db = sqlite3.connect(sys.argv[1])
-names = [r[1] for r in db.execute('pragma table_info(abuse_case)')]
-row = dict(zip(names, db.execute('select * from abuse_case where id = 1').fetchone()))
-with db:
-    for n in range({count}):
-        row.update(id=None, domain=f'copy{{n}}.example.', level='{level}', campaign_id=None)
-        db.execute(f\"insert into abuse_case ({{', '.join(names)}}) values ({{', '.join('?' * len(names))}})\", [row[k] for k in names])
-"
-    );
-    python(&program, &[&bench.path().join("fluxwatch.db")]);
-}
-
 #[test]
 fn preview_of_an_exemption_finds_cases_by_name_and_looks_at_few_histories() {
-    if has_no_file() {
-        return;
-    }
     let bench = reported("");
     bench.write("registrations.csv", "domain,created,registrar,account\nbad.example,2026-05-01,1234,account-7\ncopy3.example,2026-05-01,1234,account-7\ncopy4.example,2026-05-01,1234,account-8\n");
-    copy_cases(&bench, 600, "review");
+    copy_cases(
+        &bench,
+        600,
+        &[
+            ("domain", "'copy{n}.example.'"),
+            ("level", "'review'"),
+            ("campaign_id", "null"),
+        ],
+    );
     let preview = |kind: &str, value: &str| {
         bench.run(
             0,

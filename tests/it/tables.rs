@@ -13,7 +13,7 @@ use fluxwatch::time::{Clock as _, WallClock};
 
 use crate::harness::{Bench, Running, both, networks};
 use crate::support::lookups::python_with;
-use crate::support::stores::{has_no_file, server};
+use crate::support::stores::server;
 use crate::support::wait::until;
 
 /// A feed that is looked at every second.
@@ -295,9 +295,6 @@ fn a_reload_with_a_table_that_cannot_be_used_leaves_the_old_one_judging() {
 
 #[test]
 fn what_waited_is_judged_in_the_order_of_time_whatever_its_zone() {
-    if has_no_file() {
-        return;
-    }
     let bench = Bench::new("");
     let feed = |zone: &str| {
         format!(
@@ -316,7 +313,7 @@ fn what_waited_is_judged_in_the_order_of_time_whatever_its_zone() {
         bench.write(&format!("{zone}.ndjson"), lines);
     }
     bench.run(3, &["poll"]);
-    let store = Store::open_read_only(bench.path().join("fluxwatch.db")).expect("readable");
+    let store = Store::open_read_only(bench.store_url()).expect("readable");
     let waiting = store.lookup().oldest_to_judge(7).expect("readable");
     let order: Vec<(String, i64)> = waiting
         .iter()

@@ -19,11 +19,12 @@ const GLUE_AHEAD: Span = Span::seconds(600);
 /// How long glue may outlast its delegation: the two may leave a zone one after the other. Chosen by hand.
 const GLUE_BEHIND: Span = Span::seconds(60);
 
+/// How long glue must have stood that it is no new address when its delegation goes: longer than a value stays that is part
+/// of a rotation (`detect.nameservers.stay_max`). Chosen by hand.
+const GLUE_SETTLED: Span = Span::hours(96);
+
 /// A version as a place in the order of versions.
 type Place = (Timestamp, i64);
-
-/// From when until when a name server was there; `None` for always and for still.
-type Presence = (Option<Place>, Option<Place>);
 
 /// A time in which a name had name servers without a break.
 #[derive(Debug, Clone, Copy)]
@@ -55,24 +56,22 @@ fn place(moment: &Moment) -> Place {
     (moment.at, moment.version_id)
 }
 
-/// Returns when a record was there. One of the baseline was there before.
-fn presence<T>(stay: &Stay<T>) -> Presence {
-    let added = (!stay.baseline).then(|| place(&stay.added));
-    (added, stay.removed.as_ref().map(place))
-}
-
-/// Returns whether some name servers, one after the other, were there from a time to another.
+/// Returns whether some name servers, one after the other, were there from a time to another. Of one that was there when
+/// history met the name first nobody knows since when: it counts from then.
 pub(in crate::pipeline) fn were_throughout(
     names: &[Stay<Name>],
     since: Timestamp,
     until: Timestamp,
 ) -> bool {
-    let mut there: Vec<Presence> = names.iter().map(presence).collect();
+    let stays = names.iter();
+    let mut there: Vec<(Place, Option<Place>)> = stays
+        .map(|stay| (place(&stay.added), stay.removed.as_ref().map(place)))
+        .collect();
     there.sort_unstable();
-    let (since, until) = ((since, i64::MIN), (until, i64::MAX));
+    let (since, until) = ((since, i64::MAX), (until, i64::MAX));
     let mut reached = since;
     for (from, to) in there {
-        if from.is_some_and(|from| from > reached) {
+        if from > reached {
             return false;
         }
         match to {
@@ -113,15 +112,25 @@ fn cuts_of<T>(stays: &[Stay<T>]) -> Vec<Cut> {
 }
 
 impl Cut {
-    /// Returns what a record below the cut is, as far as the cut tells and as was known by a time.
-    fn kind_of<T>(&self, stay: &Stay<T>, until: Timestamp) -> Kind {
+    /// Returns for how long a record was there below the cut, as was known by a time.
+    fn time_of<T>(&self, stay: &Stay<T>, until: Timestamp) -> i64 {
+        let end = |end: Option<Moment>| end.map_or(until, |end| end.at).min(until);
+        let end = end(self.to).min(end(stay.removed));
+        end.since(self.from.0.max(stay.added.at))
+            .as_seconds()
+            .max(0)
+    }
+
+    /// Returns what a record below the cut is, as far as the cut tells and as was known by a time. One that was there for
+    /// longer without a cut than with one is the zone's own: a cut for a second with each address makes no glue.
+    fn kind_of<T>(&self, stay: &Stay<T>, until: Timestamp, is_mostly_below: bool) -> Kind {
         let removed = stay.removed.filter(|end| end.at <= until);
         let to = self.to.filter(|end| end.at <= until);
         let added = place(&stay.added);
         if self.from <= added {
             let outlasts = |to: &Moment| {
                 let last = removed.map_or(until, |end| end.at);
-                last.since(to.at) > GLUE_BEHIND
+                last.since(to.at) > GLUE_BEHIND || (last > to.at && !is_mostly_below)
             };
             return match to {
                 Some(to) if place(&to) <= added => Kind::Own,
@@ -137,7 +146,7 @@ impl Cut {
             (None, Some(_)) => false,
             (Some(end), Some(to)) => end <= place(&to),
         };
-        match is_ahead && met && went_first {
+        match is_ahead && met && went_first && is_mostly_below {
             true => Kind::Glue,
             false => Kind::Own,
         }
@@ -158,9 +167,14 @@ impl Cuts {
             return Some(stay);
         }
         let above = owner.up_to(apex).filter_map(|name| self.by_name.get(&name));
+        let above: Vec<&Cut> = above.flatten().collect();
+        let end = stay.removed.map_or(self.until, |end| end.at);
+        let life = end.min(self.until).since(stay.added.at).as_seconds();
+        let below = above.iter().map(|cut| cut.time_of(&stay, self.until));
+        let is_mostly_below = 2 * below.sum::<i64>() >= life;
         let mut since: Option<Moment> = None;
-        for cut in above.flatten() {
-            match cut.kind_of(&stay, self.until) {
+        for cut in above {
+            match cut.kind_of(&stay, self.until, is_mostly_below) {
                 Kind::Glue => return None,
                 Kind::Own => {}
                 Kind::OwnSince(end) => {
@@ -169,7 +183,8 @@ impl Cuts {
                 }
             }
         }
-        if let Some(end) = since {
+        // What stood for long stood there before: that its delegation went is no change of it.
+        if let Some(end) = since.filter(|end| end.at.since(stay.added.at) < GLUE_SETTLED) {
             stay.added = end;
             stay.baseline = false;
         }
@@ -242,7 +257,7 @@ mod tests {
         });
         let cuts = Cuts {
             by_name: [(name("www.bad.test."), cuts_of(&servers.collect::<Vec<_>>()))].into(),
-            until: moment(100_000).at,
+            until: moment(500_000).at,
         };
         let address = stay(Rdata::A([192, 0, 2, 1].into()), address.0, address.1);
         let own = cuts.own_part(&name("a.www.bad.test."), &name("bad.test."), address);
@@ -262,6 +277,11 @@ mod tests {
             ((9_990, Some(12_000)), None),
             ((9_990, Some(20_000)), None),
             ((9_990, Some(9_995)), Some(9_990)),
+            // Longer without the cut than with it.
+            ((9_500, Some(10_499)), Some(9_500)),
+            ((9_500, Some(10_501)), None),
+            ((19_990, Some(20_011)), Some(20_000)),
+            ((19_990, Some(20_009)), None),
             ((9_990, Some(20_001)), Some(9_990)),
             ((9_990, None), Some(9_990)),
             ((1_000, Some(12_000)), Some(1_000)),
@@ -278,6 +298,10 @@ mod tests {
         let again = [(10_000, Some(20_000)), (20_300, None)];
         assert_eq!(own_since(&again, (15_000, None)), Some(20_000));
         assert_eq!(own_since(&again, (20_300, None)), None);
+        // What stood for four days stood there before its delegation went.
+        let long = [(0, Some(400_000))];
+        assert_eq!(own_since(&long, (1_000, None)), Some(1_000));
+        assert_eq!(own_since(&long, (399_000, None)), Some(400_000));
     }
 
     #[test]

@@ -2,17 +2,18 @@
 
 use crate::pipeline::findings::Findings;
 use crate::pipeline::findings::windows::{ADDRESSES_SINCE, DomainWindows, Range};
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::detector::{
-    AddressWindow, DetectPolicy, Finding, NameserverReplay, NameserverWindow, Operated,
+    AddressWindow, DetectPolicy, Finding, NameserverReplay, NameserverWindow, Operated, Operator,
     PlaneFinding, Planes, evaluate_addresses, evaluate_owners, judge_nameservers, judge_planes,
     mark_sitting_hosts, without_excuses,
 };
 use crate::dns::Name;
 use crate::pipeline::error::PipelineError;
-use crate::store::{EnclosingZone, View, ZoneId};
+use crate::store::{EnclosingZone, UsedHosts, View, ZoneId};
 use crate::time::Timestamp;
 /// The most closed intervals of a domain that are read at each change. One with more is busy, and is judged in full
 /// only as often as a case without changes. Chosen by hand; see docs/explanation/detection.md, "Busy domains".
@@ -99,11 +100,12 @@ impl Findings<'_> {
             mark_sitting_hosts(&mut plane, self.sitting_hosts(window, now)?);
             keep_stronger(&mut nameservers, plane);
         }
-        let hosts = nameservers.iter().flat_map(|plane| &plane.names);
-        let hosts: HashSet<&Name> = hosts.map(|name| &name.host).collect();
         // The addresses of its name servers belong to the other plane.
         let owners = windows.addresses.iter();
-        let owners: Vec<&AddressWindow> = owners.filter(|it| !hosts.contains(&it.owner)).collect();
+        let owners: Vec<Cow<'_, AddressWindow>> = owners
+            .filter_map(|it| windows.own_addresses(it, now))
+            .collect();
+        let owners: Vec<&AddressWindow> = owners.iter().map(|it| &**it).collect();
         let mut addresses: Option<PlaneFinding> = None;
         let knowledge = &self.parts.knowledge;
         for window in &owners {
@@ -206,12 +208,13 @@ impl Findings<'_> {
     }
 
     /// Returns, for each of some name servers, the delegation that it lies at or below at `now`, or the hosted zone of its
-    /// own that uses it: who is judged for its addresses. Leaves out those of which none is watched.
+    /// own that uses it: who is judged for its addresses. Where there is none any more, that which went last within the
+    /// time that is judged: what moved until then was its doing. Leaves out those of which none is watched.
     pub(in crate::pipeline) fn operators_of(
         &self,
         hosts: &BTreeSet<Name>,
         now: Timestamp,
-    ) -> Result<BTreeMap<Name, Name>, PipelineError> {
+    ) -> Result<BTreeMap<Name, Operator>, PipelineError> {
         let mut enclosing = Vec::new();
         let mut asked: BTreeMap<ZoneId, (EnclosingZone, BTreeSet<Name>)> = BTreeMap::new();
         for host in hosts {
@@ -227,25 +230,22 @@ impl Findings<'_> {
         }
         let mut servers = HashMap::new();
         for (id, (zone, names)) in asked {
-            let there = self.store.lookup().nameservers_at(&zone, &names, now)?;
+            let since = now - ADDRESSES_SINCE;
+            let there = self.store.lookup();
+            let there = there.nameservers_between(&zone, &names, since, now)?;
             servers.insert(id, there);
         }
-        let operator_in = |host: &Name, zone: &EnclosingZone| {
-            let there = servers.get(&zone.id)?;
-            host.up_to(&zone.apex).find(|owner| {
-                let mut hosts = there.get(owner).into_iter().flatten();
-                if *owner == zone.apex {
-                    hosts.any(|it| it == host)
-                } else {
-                    hosts.next().is_some()
-                }
-            })
-        };
-        let operator = |(host, zones): (&Name, Vec<EnclosingZone>)| {
-            let operator = zones.iter().find_map(|zone| operator_in(host, zone));
-            Some((host.clone(), operator?))
-        };
-        Ok(enclosing.into_iter().filter_map(operator).collect())
+        let mut operators = BTreeMap::new();
+        for (host, zones) in enclosing {
+            let known = zones.iter().filter_map(|zone| {
+                let servers = servers.get(&zone.id)?;
+                Some(operators_in(host, &zone.apex, servers))
+            });
+            if let Some(operator) = last_there(known.flatten()) {
+                operators.insert(host.clone(), operator);
+            }
+        }
+        Ok(operators)
     }
 
     /// Returns those name servers that many stable names use, or whose operator does.
@@ -274,6 +274,28 @@ impl Findings<'_> {
         }
         Ok(popular)
     }
+}
+
+/// Returns the delegations of a zone, from the nearest, at or below which a name server lay, and the zone itself if it used it.
+fn operators_in(host: &Name, apex: &Name, servers: &HashMap<Name, UsedHosts>) -> Vec<Operator> {
+    let operator = |owner: Name| {
+        let used = servers.get(&owner)?.iter();
+        // A hosted zone operates the name servers that it uses itself, and not all that it holds addresses of.
+        let used = used.filter(|(used, _)| owner != *apex || used == host);
+        let ends = used.map(|(_, until)| *until);
+        let until = ends.reduce(|one, other| Some(one?.max(other?)))?;
+        Some(Operator { name: owner, until })
+    };
+    host.up_to(apex).filter_map(operator).collect()
+}
+
+/// Returns the first of some operators that is still there, or else the first of those that went last.
+fn last_there(operators: impl Iterator<Item = Operator>) -> Option<Operator> {
+    operators.reduce(|best, other| match (best.until, other.until) {
+        (Some(_), None) => other,
+        (Some(one), Some(next)) if next > one => other,
+        _ => best,
+    })
 }
 
 /// Keeps the plane that says more.

@@ -2,6 +2,7 @@
 
 use crate::pipeline::findings::Findings;
 use crate::pipeline::findings::cuts::{Cuts, were_throughout};
+use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashSet};
 use std::net::IpAddr;
@@ -28,6 +29,8 @@ pub(in crate::pipeline) const OPERATED_HOSTS_MAX: usize = 256;
 #[derive(Debug, Clone, Default)]
 pub(in crate::pipeline) struct DomainWindows {
     pub nameservers: Vec<NameserverWindow>,
+    /// Those of which nothing can come: they only tell whose addresses are name servers'.
+    pub quiet: Vec<NameserverWindow>,
     pub addresses: Vec<AddressWindow>,
     pub aliases: Vec<AliasWindow>,
     /// Those of the name servers that the domain itself has, the nearest zone first; the others are its operator's.
@@ -44,16 +47,56 @@ pub(in crate::pipeline) struct Delegation {
 }
 
 impl DomainWindows {
-    /// Returns when anything of it changed.
-    pub(in crate::pipeline) fn change_times(&self) -> BTreeSet<Timestamp> {
+    /// Puts aside the name servers of which nothing can come.
+    pub(in crate::pipeline) fn put_aside(&mut self, is_quiet: impl Fn(&NameserverWindow) -> bool) {
+        self.quiet
+            .extend(self.nameservers.extract_if(.., |it| is_quiet(it)));
+    }
+
+    /// Returns what moved of an owner while it was no name server of the domain, as far as is known at `now`; `None` if
+    /// it was one throughout. An address belongs to the name servers if its owner was one for half of its time.
+    pub(in crate::pipeline) fn own_addresses<'a>(
+        &self,
+        window: &'a AddressWindow,
+        now: Timestamp,
+    ) -> Option<Cow<'a, AddressWindow>> {
+        let windows = self.nameservers.iter().chain(&self.quiet);
+        let uses = windows.flat_map(|it| &it.names);
+        let uses: Vec<&Stay<Name>> = uses.filter(|stay| stay.value == window.owner).collect();
+        if uses.is_empty() {
+            return Some(Cow::Borrowed(window));
+        }
+        let span = |stay: &Stay<IpAddr>, from: Timestamp, end: Option<Moment>| {
+            let left = stay.removed.map_or(now, |end| end.at).min(now);
+            let end = end.map_or(left, |end| end.at.min(left));
+            end.since(from.max(stay.added.at)).as_seconds().max(0)
+        };
+        let is_own = |stay: &&Stay<IpAddr>| {
+            let used = uses.iter().map(|it| match it.baseline {
+                true => span(stay, stay.added.at, it.removed),
+                false => span(stay, it.added.at, it.removed),
+            });
+            2 * used.sum::<i64>() < span(stay, stay.added.at, None)
+        };
+        let own: Vec<Stay<IpAddr>> = window.addresses.iter().filter(is_own).cloned().collect();
+        let is_any = !own.is_empty();
+        is_any.then(|| {
+            Cow::Owned(AddressWindow {
+                addresses: own,
+                ..window.clone()
+            })
+        })
+    }
+
+    /// Returns when anything of it changed, in no order.
+    pub(in crate::pipeline) fn change_times(&self) -> impl Iterator<Item = Timestamp> {
         let names = self.nameservers.iter().flat_map(|it| &it.names).map(ends);
         let hosts = self.nameservers.iter().flat_map(|it| &it.addresses);
         let hosts = hosts.map(|(_, stay)| ends(stay));
         let addresses = self.addresses.iter().flat_map(|it| &it.addresses).map(ends);
         let aliases = self.aliases.iter().flat_map(|it| &it.targets).map(ends);
         let own = addresses.chain(aliases);
-        let all = names.chain(hosts).chain(own).flatten();
-        all.flatten().collect()
+        names.chain(hosts).chain(own).flatten().flatten()
     }
 
     /// Returns when what is a domain's own changed last, by `now`.
@@ -250,7 +293,8 @@ impl Findings<'_> {
             }
             let is_glue_alone = is_parent
                 || (own.as_ref()).is_some_and(|own| {
-                    apex != *domain && were_throughout(&own.names, range.moved_since, range.until)
+                    let since = range.moved_since.max(own.watched_since);
+                    apex != *domain && were_throughout(&own.names, since, range.until)
                 });
             windows.nameservers.extend(own.into_iter().chain(operated));
             // What the parent's servers say below the domain is glue, as what the zone has below a delegation is.
@@ -354,7 +398,7 @@ impl Findings<'_> {
                         .extend(values.iter().filter_map(Rdata::address));
                 }
             }
-            let last = self.last_use(key.zone, &names, host)?;
+            let last = self.last_use(key.zone, &names, host, until)?;
             let stays = read.stays.into_iter();
             let stays = stays.filter(|stay| last.is_none_or(|last| stay.added.at <= last));
             addresses.extend(stays.map(|stay| (host.clone(), stay)));
@@ -376,21 +420,25 @@ impl Findings<'_> {
         }))
     }
 
-    /// Returns when a delegation was last known to use a name server that it does not use any more; `None` for one that it
-    /// uses. What moved while nobody could see the zone is not held against it: it may have left before.
+    /// Returns when a delegation was last known to use a name server by a time; `None` for one that it is seen to use then.
+    /// What moved while nobody could see the zone is not held against it: it may have left before.
     fn last_use(
         &self,
         zone: ZoneId,
         names: &[Stay<Name>],
         host: &Name,
+        until: Timestamp,
     ) -> Result<Option<Timestamp>, PipelineError> {
         let mut last = None;
         for stay in names.iter().filter(|stay| stay.value == *host) {
-            let Some(end) = stay.removed else {
+            let end = stay.removed.map(|end| end.at).filter(|end| *end <= until);
+            // A version of that second is seen.
+            let asked = end.unwrap_or(until + Span::seconds(1));
+            let used = self.store.zones().unseen_since(zone, asked)?.or(end);
+            if used.is_none() {
                 return Ok(None);
-            };
-            let since = self.store.zones().unseen_since(zone, end.at)?;
-            last = last.max(Some(since.unwrap_or(end.at)));
+            }
+            last = last.max(used);
         }
         Ok(last)
     }

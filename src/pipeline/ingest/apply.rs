@@ -309,6 +309,7 @@ impl Ingest<'_> {
         }
         tx.commit()?;
         if let Some(newest) = state.version_id {
+            let newest = (newest, state.newest_hash);
             self.store.ledger().extend_digests(zone, newest, &digests);
         }
         self.record_regression(zone, &summary)?;
@@ -333,14 +334,17 @@ impl Ingest<'_> {
         let Some(before) = zone.version_id else {
             return;
         };
-        let version_id = committed.version_id.unwrap_or(before);
+        let newest = match committed.version_id {
+            Some(version_id) => (version_id, committed.hash),
+            None => (before, zone.newest_hash),
+        };
         if committed.digests.is_empty() && committed.version_id.is_none() {
             return;
         }
         if self
             .store
             .ledger()
-            .extend_digests(zone, version_id, &committed.digests)
+            .extend_digests(zone, newest, &committed.digests)
         {
             return;
         }
@@ -351,7 +355,7 @@ impl Ingest<'_> {
                 None => table.remove(*hash),
             }
         }
-        self.store.ledger().save_digests(zone, version_id, &table);
+        self.store.ledger().save_digests(zone, newest, &table);
     }
 
     /// Records for the administrator that a whole zone went back to an older serial.

@@ -219,16 +219,16 @@ impl Ingest<'_> {
         newest_taken: bool,
     ) -> Result<Vec<ZoneOutcome>, PipelineError> {
         let now = self.clock.now();
+        let zones = self.store.zones();
+        let zone = zones.find_zone(pass.zone)?;
+        // What is brought in by hand is no look at a zone that another source feeds.
+        let is_fed = zone.is_some_and(|zone| zone.source == pass.source);
         match refused.last() {
+            _ if !is_fed => {}
             Some(refusal) if newest_taken => {
-                self.store
-                    .zones()
-                    .record_partial_attempt(pass.zone, now, refusal)?;
+                zones.record_partial_attempt(pass.zone, now, refusal)?;
             }
-            refusal => self
-                .store
-                .zones()
-                .record_zone_attempt(pass.zone, now, refusal)?,
+            refusal => zones.record_zone_attempt(pass.zone, now, refusal)?,
         }
         self.store.lookup().write_judged()?;
         let event_now = self

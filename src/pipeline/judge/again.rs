@@ -157,8 +157,7 @@ impl Judge<'_> {
             ..self.findings.range(due_at, INTERVALS_MAX)
         };
         let windows = self.findings.load_windows(&case.domain, &range)?;
-        let changes = windows.change_times();
-        let last = changes.range(..=due_at).next_back().copied();
+        let last = windows.change_times().filter(|at| *at <= due_at).max();
         // Of a line that came late nothing is newer than what was judged.
         Ok(last.map_or(case.evaluated_at, |at| at.max(case.evaluated_at)))
     }

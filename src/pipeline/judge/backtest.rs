@@ -146,7 +146,7 @@ impl Judge<'_> {
         enough: Level,
     ) -> Result<Option<Level>, PipelineError> {
         let windows = self.windows_to_replay(domain, policy, [since, until])?;
-        let mut times = windows.change_times();
+        let mut times: BTreeSet<Timestamp> = windows.change_times().collect();
         // What was seen before is judged first.
         times.insert(since);
         let times: Vec<Timestamp> = times.into_iter().collect();

@@ -575,7 +575,9 @@ impl Judge<'_> {
         let mut operators = self.findings.operators_of(&used, at)?;
         for (host, users) in users {
             left_out += users.count - users.names.len();
+            // What moves once its operator is gone is its users' doing alone.
             let operator = operators.remove(&host);
+            let operator = operator.filter(|it| it.until.is_none()).map(|it| it.name);
             let has_operator = operator.is_some();
             if let Some(operator) = operator {
                 domains.entry(operator).or_default();
@@ -719,9 +721,7 @@ impl Judge<'_> {
                 return Ok(Outcome::Left(REEVALUATE_AFTER));
             }
             if !is_quick || pace == Pace::IfSuspected {
-                windows
-                    .nameservers
-                    .retain(|it| may_be_watched(policy, &it.names, &it.addresses, now));
+                windows.put_aside(|it| !may_be_watched(policy, &it.names, &it.addresses, now));
                 let planes = self
                     .findings
                     .judge_planes(domain, &mut windows, policy, now, now)?;

@@ -19,7 +19,7 @@ use crate::report::{
     MailLine, MoreLines, case_reference,
 };
 use crate::store::{
-    Blindness, BulkKind, BulkMove, CaseRow, MailKind, MessageRow, NewMessage, ZoneStatus,
+    Blindness, BulkKind, BulkMove, CaseRow, MailKind, MessageRow, NewMessage, ZoneStatus, is_ended,
 };
 use crate::templates::{RenderedMail, Words};
 use crate::time::{Span, Timestamp};
@@ -404,6 +404,10 @@ impl Notify<'_> {
         mail: &MailConfig,
         now: Timestamp,
     ) -> Result<Option<(String, Timestamp)>, PipelineError> {
+        // Its administrator took it out.
+        if is_ended(status.refused_reason.as_deref()) {
+            return Ok(None);
+        }
         let since = status
             .last_success_at
             .or(status.last_attempt_at)

@@ -8,9 +8,7 @@ use crate::detector::{Level, Verdict};
 use crate::dns::Name;
 use crate::store::caches::{CaseTraits, TraitKey};
 use crate::store::desk::Desk;
-use crate::store::door::{
-    Db, Fault, IntoValue, Parameters, Row, Table, Texts, Value, ValueRef, params,
-};
+use crate::store::door::{Db, Fault, IntoValue, Parameters, Row, Table, Texts, ValueRef, params};
 use crate::store::error::StoreError;
 use crate::store::keys::ZoneId;
 use crate::store::sqlite::dialect::{IN_ORDER, RANDOM_DIGITS, by_index, texts_of};
@@ -370,52 +368,44 @@ impl Desk<'_> {
         case: &Case,
         traits: &Traits,
     ) -> Result<Vec<(i64, Shared)>, StoreError> {
-        let hosts = traits.hosts.iter();
-        let hosts =
-            hosts.map(|host| Ok(("host", Value::Integer(self.store.ledger().host_id(host)?))));
-        let addresses = traits.addresses.iter().map(|address| {
-            let octets = match address {
-                IpAddr::V4(address) => address.octets().to_vec(),
-                IpAddr::V6(address) => address.octets().to_vec(),
-            };
-            Ok(("address", Value::Octets(octets)))
-        });
-        let all: Vec<(&'static str, Value)> =
-            hosts.chain(addresses).collect::<Result<_, StoreError>>()?;
+        let mut all = Vec::with_capacity(traits.hosts.len() + traits.addresses.len());
+        for host in &traits.hosts {
+            all.push(TraitKey::Host(self.store.ledger().host_id(host)?));
+        }
+        all.extend(traits.addresses.iter().map(|address| match address {
+            IpAddr::V4(address) => TraitKey::V4(address.octets()),
+            IpAddr::V6(address) => TraitKey::V6(address.octets()),
+        }));
         let known = (self.store.traits.borrow_mut()).take(id, &case.domain, case.first_detected_at);
         let mut own = match known {
             Some(known) => known,
             None => self.traits_of(id, case)?,
         };
-        let key = |it: &(&str, Value)| trait_key(it.1.to_value());
         let (found, new) = self.store.run(|db| {
             let campaign: Option<i64> =
                 db.value("select campaign_id from abuse_case where id = ?", [id])?;
-            let new: Vec<&(&str, Value)> = (all.iter())
-                .filter(|it| !own.noted.contains(&key(it)))
-                .collect();
-            let rows: Vec<ValueRef<'_>> = new
-                .iter()
-                .flat_map(|(kind, value)| [ValueRef::Text(kind), value.to_value()])
-                .collect();
+            let new = all.iter().filter(|it| !own.noted.contains(it));
+            let new: Vec<TraitKey> = new.copied().collect();
+            let rows: Vec<ValueRef<'_>> = new.iter().flat_map(as_row).collect();
             db.insert_rows_sharing(&TRAITS, &rows, &[ValueRef::Integer(id)])?;
-            own.noted.extend(new.iter().map(|it| key(it)));
+            own.noted.extend(&new);
             let mut is_shared = db.prepare(HAS_OTHER)?;
             for it in &new {
-                if is_shared.value::<bool>(params![it.0, it.1, id])? {
-                    own.shared.insert(key(it));
+                let [kind, value] = as_row(it);
+                if is_shared.value::<bool>(params![kind, value, id])? {
+                    own.shared.insert(*it);
                 }
             }
-            let asked: Vec<&(&str, Value)> = match campaign {
-                Some(_) => new.clone(),
-                None => all.iter().collect(),
+            let asked = match campaign {
+                Some(_) => &new,
+                None => &all,
             };
             let mut others: BTreeMap<i64, Option<i64>> = BTreeMap::new();
-            for it in asked.iter().filter(|it| own.shared.contains(&key(it))) {
-                let numbers = params![it.0, it.1, id, campaign, CASES_OF_TRAIT_MAX];
+            for it in asked.iter().filter(|it| own.shared.contains(it)) {
+                let [kind, value] = as_row(it);
+                let numbers = params![kind, value, id, campaign, CASES_OF_TRAIT_MAX];
                 others.extend(sharing(db, numbers)?);
             }
-            let new: Vec<TraitKey> = new.into_iter().map(key).collect();
             Ok((joining(db, id, others)?, new))
         })?;
         self.store.traits.borrow_mut().put(id, own, &new);
@@ -873,6 +863,17 @@ fn sharing(db: &Db, numbers: impl Parameters) -> Result<Vec<(i64, Option<i64>)>,
     db.query(&sql, numbers, |row| {
         Ok((row.get("id")?, row.get("campaign_id")?))
     })
+}
+
+/// Returns the kind and the value of a trait.
+fn as_row(key: &TraitKey) -> [ValueRef<'_>; 2] {
+    match key {
+        TraitKey::Host(row) => [ValueRef::Text("host"), ValueRef::Integer(*row)],
+        TraitKey::V4(octets) => [ValueRef::Text("address"), ValueRef::Octets(octets)],
+        TraitKey::V6(octets) => [ValueRef::Text("address"), ValueRef::Octets(octets)],
+        // Of no finding.
+        TraitKey::Other => [ValueRef::Null, ValueRef::Null],
+    }
 }
 
 /// Returns the key of a trait: of the two kinds one is a number and the other is octets.

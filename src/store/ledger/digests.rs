@@ -1,9 +1,10 @@
 //! The digest table of a zone, cached beside the database.
 //!
-//! A file per zone in `DATABASE.digests/`: a header, the slots, a keyed checksum; and beside it a
+//! A file per zone in `DATABASE.digests/`: a header, the slots, the hash of the version, a keyed checksum; and beside it a
 //! journal of what later versions changed, so that a small change does not write the whole table. It
 //! is only a cache: files that are missing, damaged, of another database or do not lead to the newest
-//! version are made anew from the records.
+//! version are made anew from the records. Number and hash tell a version: after a backup was restored, or a standby
+//! promoted that had not received all, the number is another version's, and a table of the one hides changes of the other.
 
 use std::fs;
 use std::hash::Hasher;
@@ -11,6 +12,7 @@ use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 use crate::dns::{Name, Record};
+use crate::evidence::Hash;
 use crate::file;
 use crate::store::door::Value;
 use crate::store::error::StoreError;
@@ -21,7 +23,7 @@ use crate::store::zones::watched::ZoneState;
 use crate::zone::{DigestTable, Slot};
 
 /// The first octets of a cache file.
-const MAGIC: &[u8; 8] = b"FLXDIG01";
+const MAGIC: &[u8; 8] = b"FLXDIG02";
 /// Octets before the slots: magic, database id, version, count.
 const HEADER_OCTETS: usize = 8 + 16 + 8 + 8;
 /// The count of a file that was begun before it was known: as many as there are.
@@ -32,12 +34,23 @@ const SLOT_OCTETS: usize = 24;
 const SLOTS_AT_ONCE: usize = 1024;
 /// How much of the cache file is read or written at a time.
 const READ_OCTETS: usize = 256 << 10;
-/// Octets of a journal entry before its slots: version before, version after, count.
-const ENTRY_HEADER_OCTETS: usize = 8 + 8 + 8;
+/// Octets after the slots: the version's mark, a checksum.
+const END_OCTETS: usize = 8 + 8;
+/// Octets of a journal entry before its slots: version before and after, each with its mark, and the count.
+const ENTRY_HEADER_OCTETS: usize = 2 * (8 + 8) + 8;
 /// A journal is at most this part of its table; beyond it, the table is written anew.
 const JOURNAL_PART: u64 = 4;
 /// Zones with fewer names are read from the database, which is as quick.
 pub(in crate::store) const CACHED_NAMES_MIN: usize = 5000;
+
+/// A version: its number, and the beginning of its hash.
+type Mark = (i64, u64);
+
+/// Returns the beginning of a version's hash; 0 where none is known.
+fn beginning(hash: Option<Hash>) -> u64 {
+    let hash = hash.unwrap_or_default();
+    u64::from_le_bytes(hash.0[..8].try_into().expect("eight octets"))
+}
 
 impl Ledger<'_> {
     /// Returns the digests of a zone's newest version.
@@ -45,7 +58,7 @@ impl Ledger<'_> {
         let Some(version_id) = zone.version_id else {
             return Ok(DigestTable::with_capacity(0));
         };
-        match self.read_cache(zone, version_id) {
+        match self.read_cache(zone, (version_id, beginning(zone.newest_hash))) {
             Some(table) => Ok(table),
             None => {
                 // Else its journal would grow on, and never lead to the newest version.
@@ -55,12 +68,17 @@ impl Ledger<'_> {
         }
     }
 
-    /// Saves the digests of a zone's newest version. A failure costs the next poll some time only.
-    pub fn save_digests(&self, zone: &ZoneState, version_id: i64, table: &DigestTable) {
+    /// Saves the digests of a version of a zone. A failure costs the next poll some time only.
+    pub fn save_digests(
+        &self,
+        zone: &ZoneState,
+        (version_id, hash): (i64, Option<Hash>),
+        table: &DigestTable,
+    ) {
         if table.len() < CACHED_NAMES_MIN || self.store.is_grouped.get() {
             return;
         }
-        if let Err(error) = self.write_cache(zone, version_id, table) {
+        if let Err(error) = self.write_cache(zone, (version_id, beginning(hash)), table) {
             tracing::warn!(zone = %zone.apex, %error, "digest cache of zone {} was not saved: {error}", zone.apex);
         }
     }
@@ -85,7 +103,7 @@ impl Ledger<'_> {
     pub fn extend_digests(
         &self,
         zone: &ZoneState,
-        version_id: i64,
+        (version_id, hash): (i64, Option<Hash>),
         changed: &[(u64, Option<Slot>)],
     ) -> bool {
         let Some(before) = zone.version_id else {
@@ -102,8 +120,10 @@ impl Ledger<'_> {
         let grown = size(&journal) + (changed.len() * SLOT_OCTETS) as u64;
         let fits = size(&path) > 0 && grown <= size(&path) / JOURNAL_PART;
         let mut entry = Vec::with_capacity(ENTRY_HEADER_OCTETS + changed.len() * SLOT_OCTETS + 8);
-        entry.extend_from_slice(&before.to_le_bytes());
-        entry.extend_from_slice(&version_id.to_le_bytes());
+        for (version_id, hash) in [(before, zone.newest_hash), (version_id, hash)] {
+            entry.extend_from_slice(&version_id.to_le_bytes());
+            entry.extend_from_slice(&beginning(hash).to_le_bytes());
+        }
         entry.extend_from_slice(&(changed.len() as u64).to_le_bytes());
         for (hash, slot) in changed {
             let slot = slot.unwrap_or_default();
@@ -128,7 +148,7 @@ impl Ledger<'_> {
     }
 
     /// Reads the cache; `None` if it cannot be used. Neither the file nor the table is there twice.
-    fn read_cache(&self, zone: &ZoneState, version_id: i64) -> Option<DigestTable> {
+    fn read_cache(&self, zone: &ZoneState, newest: Mark) -> Option<DigestTable> {
         let file = fs::File::open(self.cache_path(zone)).ok()?;
         let length = file.metadata().ok()?.len();
         let mut file = BufReader::with_capacity(READ_OCTETS, file);
@@ -140,7 +160,7 @@ impl Ledger<'_> {
             u64::from_le_bytes(octets[at..at + 8].try_into().expect("eight octets"))
         };
         let (at_version, told) = (word(&header, 24) as i64, word(&header, 32));
-        let octets = length.checked_sub(HEADER_OCTETS as u64 + 8)?;
+        let octets = length.checked_sub((HEADER_OCTETS + END_OCTETS) as u64)?;
         let count = octets / SLOT_OCTETS as u64;
         let fits = &header[..8] == MAGIC
             && header[8..24] == self.store.cache_id()
@@ -165,19 +185,20 @@ impl Ledger<'_> {
             table.insert_all(&slots);
             left -= slots.len();
         }
-        let mut last = [0; 8];
+        let mut last = [0; END_OCTETS];
         file.read_exact(&mut last).ok()?;
-        if u64::from_le_bytes(last) != checksum.finish() {
+        checksum.write(&last[..8]);
+        if word(&last, 8) != checksum.finish() {
             return None;
         }
         let journal = self.cache_path(zone).with_extension("journal");
-        let newest = self.apply_journal(&journal, at_version, &mut table)?;
-        (newest == version_id).then_some(table)
+        let at = self.apply_journal(&journal, (at_version, word(&last, 0)), &mut table)?;
+        (at == newest).then_some(table)
     }
 
     /// Brings a table of version `at` up to what its journal says. Returns the version it is of then, or
     /// `None` for a journal that is damaged or does not go on from the table.
-    fn apply_journal(&self, path: &Path, mut at: i64, table: &mut DigestTable) -> Option<i64> {
+    fn apply_journal(&self, path: &Path, mut at: Mark, table: &mut DigestTable) -> Option<Mark> {
         let octets = match fs::read(path) {
             Ok(octets) => octets,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Some(at),
@@ -189,8 +210,8 @@ impl Ledger<'_> {
                 rest.get(at..at + 8)
                     .map(|eight| u64::from_le_bytes(eight.try_into().expect("eight octets")))
             };
-            let (before, after) = (word(0)? as i64, word(8)? as i64);
-            let slots = (word(16)? as usize).checked_mul(SLOT_OCTETS)?;
+            let (before, after) = ((word(0)? as i64, word(8)?), (word(16)? as i64, word(24)?));
+            let slots = (word(32)? as usize).checked_mul(SLOT_OCTETS)?;
             let end = ENTRY_HEADER_OCTETS.checked_add(slots)?;
             if before != at || word(end)? != self.store.key.checksum(rest.get(..end)?) {
                 return None;
@@ -212,7 +233,7 @@ impl Ledger<'_> {
     fn write_cache(
         &self,
         zone: &ZoneState,
-        version_id: i64,
+        (version_id, mark): Mark,
         table: &DigestTable,
     ) -> io::Result<()> {
         let path = self.cache_path(zone);
@@ -220,7 +241,7 @@ impl Ledger<'_> {
         for slot in table.iter() {
             writer.push(slot)?;
         }
-        writer.finish()
+        writer.finish(mark)
     }
 
     /// Computes the digests from the records.
@@ -327,8 +348,9 @@ impl CacheWriter {
         self.write(&octets)
     }
 
-    /// Ends the file and gives it its name.
-    fn finish(mut self) -> io::Result<()> {
+    /// Ends the file with the version's mark and gives it its name.
+    fn finish(mut self, mark: u64) -> io::Result<()> {
+        self.write(&mark.to_le_bytes())?;
         let checksum = self.checksum.finish();
         self.file.write_all(&checksum.to_le_bytes())?;
         self.file.flush()?;
@@ -394,10 +416,10 @@ impl FirstSlots {
     }
 
     /// Gives the file its name: the version is in history. A failure costs the next poll some time only.
-    pub fn publish(self, zone: &Name) {
+    pub fn publish(self, zone: &Name, hash: Option<Hash>) {
         let done = match (self.fault, self.writer) {
             (Some(fault), _) => Err(fault),
-            (None, Some(writer)) => writer.finish(),
+            (None, Some(writer)) => writer.finish(beginning(hash)),
             (None, None) => Ok(()),
         };
         if let Err(error) = done {

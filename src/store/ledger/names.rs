@@ -481,9 +481,10 @@ impl Ledger<'_> {
 
     /// Returns the name of an owner.
     pub(in crate::store) fn owner_name(&self, id: i64, apex: &Name) -> Result<Name, StoreError> {
-        let key: String = self
+        let key: Option<String> = self
             .store
-            .run(|db| db.value("select name from owner where id = ?", [id]))?;
+            .run(|db| db.first_value("select name from owner where id = ?", [id]))?;
+        let key = key.ok_or_else(|| self.store.damaged(format!("owner {id} is not there")))?;
         Name::from_relative_key(&key, apex).map_err(|fault| self.store.damaged(fault.to_string()))
     }
 }

@@ -169,7 +169,8 @@ fn note_cuts(db: &Db) -> Result<(), Fault> {
                                      else nameserver_cut.week end"
     );
     let mut note = db.prepare(&sql)?;
-    let mut bucket = i64::MIN;
+    // Before any month. A server keeps them in 16 bits, and takes nothing else to compare them with.
+    let mut bucket = -1;
     while let Some(month) = next.value::<Option<i64>>([bucket])? {
         bucket = month;
         note.execute([month])?;

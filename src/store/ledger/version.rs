@@ -386,7 +386,7 @@ impl VersionTx<'_> {
             // comparison.
             let is_durable = !self.writing.store.is_grouped.get();
             if let Some(slots) = self.slots.filter(|_| is_durable) {
-                slots.publish(&self.writing.zone.apex);
+                slots.publish(&self.writing.zone.apex, hash);
             }
         }
         Ok(Committed {

@@ -5,7 +5,11 @@
 //! So what was read stays right as long as no link came for a version that was there already: of later versions only
 //! what they did is read.
 
-use crate::detector::Stay;
+use std::cmp::Reverse;
+use std::collections::VecDeque;
+use std::ops::RangeInclusive;
+
+use crate::detector::{Moment, Stay};
 use crate::dns::Rdata;
 use crate::store::caches::{KeptOwner, Moments, RawInterval, ZoneMark};
 use crate::store::door::params;
@@ -19,10 +23,11 @@ use crate::time::Timestamp;
 
 /// Of an owner with fewer closed intervals nothing is kept: it costs little to be read anew.
 const OWNER_ROWS_MIN: usize = 64;
-/// The most closed intervals of an owner that are read to be kept: twice as many as are judged.
-const OWNER_ROWS_READ: usize = 4_096;
+/// The most closed intervals of an owner that are read to be kept: as many as are judged, and most of those before that tell
+/// what was seen.
+const OWNER_ROWS_READ: usize = 8_192;
 /// The most closed intervals of an owner that are kept as they become more.
-const OWNER_ROWS_MAX: usize = 8_192;
+const OWNER_ROWS_MAX: usize = 12_288;
 
 /// Returns the newest intervals of an owner whose ends have at least the row `first`, as they are read from the database;
 /// `None` if not all of them are here.
@@ -63,14 +68,68 @@ fn newest_of(owner: &KeptOwner, extent: &Extent, first: i64) -> Option<NewestInt
     Some(leave_out(there.cloned(), cut))
 }
 
+/// Returns intervals of an owner that ended by a version in some months, of each the newest so many, as they are read from
+/// the database; `None` if not all of them are here.
+fn newest_of_months<'k>(
+    owner: &'k KeptOwner,
+    by: i64,
+    months: &RangeInclusive<i64>,
+    share: usize,
+) -> Option<Vec<&'k Interval>> {
+    if months.is_empty() {
+        return Some(Vec::new());
+    }
+    if owner.since > Timestamp::month_start(*months.start()) {
+        return None;
+    }
+    let mut found = Vec::new();
+    // The month of the interval before, its first second and that of the next, and how many of it there were.
+    let (mut month, mut begins, mut ends, mut count) = (i64::MIN, i64::MAX, i64::MAX, 0);
+    for stay in &owner.closed {
+        let end = stay.removed?;
+        if end.version_id > by {
+            continue;
+        }
+        if !(begins..ends).contains(&end.at.unix()) {
+            month = end.at.month_bucket();
+            (begins, ends) = (
+                Timestamp::month_start(month).unix(),
+                Timestamp::month_start(month + 1).unix(),
+            );
+            count = 0;
+        }
+        count += 1;
+        if count <= share && months.contains(&month) {
+            found.push(stay);
+        }
+    }
+    // What there was no room for ended before all that is here.
+    let rest = owner.rest.map(|rest| rest.at.month_bucket());
+    let is_whole = rest.is_none_or(|rest| {
+        rest < *months.start() || rest == *months.start() && month == rest && count >= share
+    });
+    is_whole.then_some(found)
+}
+
 /// Adds what later versions did to an owner, whose intervals come in no order.
-fn add(owner: &mut KeptOwner, open: Vec<Interval>, closed: Vec<Interval>, version: i64) {
+fn add(owner: &mut KeptOwner, open: Vec<Interval>, mut closed: Vec<Interval>, version: i64) {
     owner.open = open;
     owner.version = version;
-    owner.closed.splice(0..0, closed);
-    owner
-        .closed
-        .sort_by_key(|stay| std::cmp::Reverse(order(stay)));
+    // Those of one version stay in the order in which they are read.
+    closed.reverse();
+    closed.sort_by_key(order);
+    let newest = owner.closed.front().map(order);
+    let is_later = closed
+        .first()
+        .is_none_or(|first| newest <= Some(order(first)));
+    for stay in closed {
+        owner.closed.push_front(stay);
+    }
+    if !is_later {
+        // A version came late, and stands among those of its month.
+        let closed = owner.closed.make_contiguous();
+        closed.sort_by_key(|stay| Reverse(order(stay)));
+    }
 }
 
 /// Returns the order in which ended intervals are read: by months, then by versions.
@@ -88,32 +147,83 @@ impl Lookup<'_> {
         extent: &Extent,
         first: i64,
     ) -> Result<Option<NewestIntervals<Rdata>>, StoreError> {
-        // Outside of a reading every statement may read another state.
-        if self.store.moments.borrow().is_none() || !self.keeps(owner_id) {
+        if !self.refresh(key.zone, owner_id)? {
             return Ok(None);
         }
-        let mark = self.check_zone(key.zone)?;
-        let Some(mut owner) = self.store.kept.borrow_mut().take(owner_id) else {
-            return Ok(None);
-        };
-        let is_early = extent.since < owner.since;
-        if is_early || mark.pruned_until.is_some_and(|cut| extent.since < cut) {
-            return Ok(None);
-        }
-        if mark.version > owner.version {
-            let (open, closed) = self.read_after(key, owner_id, &owner)?;
-            add(&mut owner, open, closed, mark.version);
-            if owner.closed.len() > OWNER_ROWS_MAX {
-                return Ok(None);
+        let pruned_until = self.check_zone(key.zone)?.pruned_until;
+        let mut kept = self.store.kept.borrow_mut();
+        let newest = kept.owners.get(&owner_id).and_then(|owner| {
+            let is_early =
+                extent.since < owner.since || pruned_until.is_some_and(|cut| extent.since < cut);
+            match is_early {
+                true => None,
+                false => newest_of(owner, extent, first),
             }
-        }
-        let newest = newest_of(&owner, extent, first);
-        if let Some(newest) = &newest {
+        });
+        match &newest {
             // They are replayed, whether they were read or kept.
-            self.note_rows_read(newest.stays.len());
-            self.store.kept.borrow_mut().put(owner_id, owner);
+            Some(newest) => self.note_rows_read(newest.stays.len()),
+            None => drop(kept.take(owner_id)),
         }
         Ok(newest)
+    }
+
+    /// Brings what is kept of an owner to the state that is read. Returns whether anything is.
+    fn refresh(&self, zone: ZoneId, owner_id: i64) -> Result<bool, StoreError> {
+        // Outside of a reading every statement may read another state.
+        if self.store.moments.borrow().is_none() || !self.keeps(owner_id) {
+            return Ok(false);
+        }
+        let mark = self.check_zone(zone)?;
+        let Some(mut owner) = self.store.kept.borrow_mut().take(owner_id) else {
+            return Ok(false);
+        };
+        if mark.version > owner.version {
+            let (open, closed) = self.read_after(zone, owner_id, &owner)?;
+            add(&mut owner, open, closed, mark.version);
+            if owner.closed.len() > OWNER_ROWS_MAX {
+                return Ok(false);
+            }
+        }
+        self.store.kept.borrow_mut().put(owner_id, owner);
+        Ok(true)
+    }
+
+    /// Returns the values of an owner's intervals that ended by `cut` in some months, of each the newest so many, from what is
+    /// kept of it; `None` if that is not enough. One may be there more than once.
+    pub(in crate::store) fn values_kept(
+        &self,
+        zone: ZoneId,
+        owner_id: i64,
+        cut: &Moment,
+        (months, share): (&RangeInclusive<i64>, usize),
+    ) -> Result<Option<Vec<Rdata>>, StoreError> {
+        if !self.refresh(zone, owner_id)? {
+            return Ok(None);
+        }
+        let kept = self.store.kept.borrow();
+        let owner = kept.owners.get(&owner_id);
+        let found = owner.and_then(|it| newest_of_months(it, cut.version_id, months, share));
+        Ok(found.map(|found| found.into_iter().map(|it| it.value.clone()).collect()))
+    }
+
+    /// Returns whether an owner has name servers, or had any among the newest so many intervals that ended in each of some
+    /// months, from what is kept of it; `None` if that is not enough.
+    pub(in crate::store) fn had_ns_kept(
+        &self,
+        zone: ZoneId,
+        owner_id: i64,
+        (months, share): (&RangeInclusive<i64>, usize),
+    ) -> Result<Option<bool>, StoreError> {
+        if !self.refresh(zone, owner_id)? {
+            return Ok(None);
+        }
+        let kept = self.store.kept.borrow();
+        Ok(kept.owners.get(&owner_id).and_then(|owner| {
+            let closed = newest_of_months(owner, i64::MAX, months, share)?;
+            let mut all = owner.open.iter().chain(closed);
+            Some(all.any(|stay| matches!(stay.value, Rdata::Ns(_))))
+        }))
     }
 
     /// Returns whether anything is kept of an owner.
@@ -134,7 +244,10 @@ impl Lookup<'_> {
         if self.store.moments.borrow().is_none() || closed.count() < OWNER_ROWS_MIN {
             return Ok(());
         }
+        // From the beginning of a month on: what was seen before is asked for by months.
+        let since = extent.since.start_of_month();
         let whole = Extent {
+            since,
             until: Timestamp::from_unix(i64::MAX),
             limit: OWNER_ROWS_READ,
             ..*extent
@@ -146,16 +259,18 @@ impl Lookup<'_> {
             return Ok(());
         }
         let mut owner = KeptOwner {
-            since: extent.since,
+            since,
             version: 0,
             open: Vec::new(),
-            closed: Vec::new(),
+            closed: VecDeque::new(),
             rest,
         };
         let read = self.read_values(taken.intervals)?.into_iter();
         let (open, closed) = read.partition(|stay| stay.removed.is_none());
         add(&mut owner, open, closed, mark.version);
-        self.store.kept.borrow_mut().put(owner_id, owner);
+        let mut kept = self.store.kept.borrow_mut();
+        kept.take(owner_id);
+        kept.put(owner_id, owner);
         Ok(())
     }
 
@@ -207,12 +322,12 @@ impl Lookup<'_> {
     /// Reads what is there of an owner, and what versions after those that are kept ended.
     fn read_after(
         &self,
-        key: &EntityKey,
+        zone: ZoneId,
         owner_id: i64,
         owner: &KeptOwner,
     ) -> Result<(Vec<Interval>, Vec<Interval>), StoreError> {
         let zones = self.store.zones();
-        let months = zones.buckets_since(key.zone, Some(owner.since))?;
+        let months = zones.buckets_since(zone, Some(owner.since))?;
         let mut raw = self.read_open(owner_id)?;
         for month in months.into_iter().skip(1) {
             raw.extend(self.read_ended(owner_id, month, owner.version + 1)?);
@@ -242,6 +357,8 @@ impl Lookup<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use crate::dns::Name;
     use crate::store::handle::{Store, StoreOptions};
     use crate::store::keys::SourceKind;
@@ -249,9 +366,15 @@ mod tests {
 
     use super::*;
 
-    /// Returns what is read of owners at a time, in order: for each limit what is read newest, and what is there.
-    fn read(store: &Store, owners: &[Name], at: i64) -> Vec<String> {
+    /// Returns what is read of owners at a time, in order: for each limit what is read newest and what was seen before it,
+    /// and what is there. One that `forgets` answers each question from the database.
+    fn read(store: &Store, owners: &[Name], at: i64, forgets: bool) -> Vec<String> {
         let reading = store.begin_reading().expect("begun");
+        let forget = || {
+            if forgets {
+                store.kept.borrow_mut().clear();
+            }
+        };
         let zones = store.zones().zones_enclosing(&owners[0]).expect("read");
         let zone = zones.first().expect("a zone");
         let mut answers = Vec::new();
@@ -268,6 +391,7 @@ mod tests {
                     limit,
                     instants_min: 5,
                 };
+                forget();
                 let read = store
                     .lookup()
                     .newest_intervals(&key, &extent)
@@ -276,7 +400,20 @@ mod tests {
                     read.stays.iter().map(|stay| format!("{stay:?}")).collect();
                 stays.sort();
                 answers.push(format!("{limit}: {stays:?} {:?}", read.cut));
+                let Some(cut) = read.cut else { continue };
+                let since = extent.since.month_bucket();
+                let owner_id = store.lookup().owner_row(&key).expect("read");
+                let owner_id = owner_id.expect("it has intervals");
+                for share in [3, 40, 1000] {
+                    let months = (&(since..=cut.at.month_bucket()), share);
+                    forget();
+                    let values = store.lookup().values_of(key.zone, owner_id, &cut, months);
+                    let values = values.expect("read").into_iter();
+                    let values: BTreeSet<String> = values.map(|it| format!("{it:?}")).collect();
+                    answers.push(format!("{share}: {values:?}"));
+                }
             }
+            forget();
             let now = Timestamp::from_unix(at);
             let window = store.lookup().window(&key, now).expect("read");
             let mut there: Vec<String> = window.iter().map(|stay| format!("{stay:?}")).collect();
@@ -285,6 +422,75 @@ mod tests {
         }
         drop(reading);
         answers
+    }
+
+    /// Draws numbers below those that are asked for, the same each time.
+    fn numbers() -> impl FnMut(u64) -> u64 {
+        let mut last = 7_u64;
+        move |below: u64| {
+            last = last.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (last >> 33) % below
+        }
+    }
+
+    #[test]
+    fn newest_of_some_months_are_those_of_all_or_it_is_said_that_some_are_not_here() {
+        let mut draw = numbers();
+        let first_month = Timestamp::from_unix(START).month_bucket();
+        let (mut answered, mut unanswered) = (0, 0);
+        for _ in 0..2_000 {
+            let (mut all, mut at) = (VecDeque::new(), START);
+            for version_id in 1..=draw(40) as i64 {
+                at += draw(9) as i64 * 24 * HOUR;
+                let end = Moment {
+                    version_id,
+                    at: Timestamp::from_unix(at),
+                    serial: None,
+                    bulk: false,
+                    drift: false,
+                    shared_count: 0,
+                };
+                all.push_front(Stay {
+                    value: Rdata::A([10, 0, 0, version_id as u8].into()),
+                    added: end,
+                    removed: Some(end),
+                    baseline: false,
+                });
+            }
+            let room = draw(45) as usize;
+            let owner = KeptOwner {
+                since: Timestamp::month_start(first_month),
+                version: 40,
+                open: Vec::new(),
+                closed: all.iter().take(room).cloned().collect(),
+                rest: all.get(room).and_then(|stay| stay.removed),
+            };
+            let from = first_month + draw(4) as i64;
+            let months = from..=from + draw(4) as i64;
+            let (share, by) = (1 + draw(9) as usize, draw(42) as i64);
+            let of_month = |month: i64| {
+                let ended = all.iter().filter(move |stay| {
+                    let end = stay.removed.expect("it ended");
+                    end.at.month_bucket() == month && end.version_id <= by
+                });
+                ended.take(share)
+            };
+            let wanted: Vec<&Interval> = months.clone().rev().flat_map(of_month).collect();
+            match newest_of_months(&owner, by, &months, share) {
+                Some(found) => {
+                    assert_eq!(found, wanted);
+                    answered += 1;
+                }
+                None => {
+                    assert!(room < all.len());
+                    unanswered += 1;
+                }
+            }
+        }
+        assert!(
+            answered > 500 && unanswered > 100,
+            "{answered} {unanswered}"
+        );
     }
 
     #[test]
@@ -300,13 +506,7 @@ mod tests {
         let ns = |n: i64| Rdata::Ns(name(&format!("ns{}.op.net", n % 17)));
         let address = |n: i64| Rdata::A([10, 0, (n / 250) as u8, (n % 250) as u8].into());
         tell(&store, START, "calm.example", &[ns(0)]);
-        let mut numbers = 7_u64;
-        let mut draw = |below: u64| {
-            numbers = numbers
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1);
-            (numbers >> 33) % below
-        };
+        let mut draw = numbers();
         let mut kept = 0;
         for step in 1..80_i64 {
             // Sometimes days pass, sometimes a version comes late, and sometimes lines come to one that is there.
@@ -344,8 +544,8 @@ mod tests {
             let careful = Store::open(&path, options).expect("opened");
             let judged_at = if draw(7) == 0 { at - 50 * HOUR } else { at };
             assert_eq!(
-                read(&store, &owners, judged_at),
-                read(&careful, &owners, judged_at)
+                read(&store, &owners, judged_at, false),
+                read(&careful, &owners, judged_at, true)
             );
             kept += store.kept.borrow().owners.len();
         }

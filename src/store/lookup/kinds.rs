@@ -120,8 +120,24 @@ impl Lookup<'_> {
         // The bucket 0 stands for what is open.
         let months = self.store.zones().buckets_since(zone, Some(since))?;
         let sql = had_ns(&months[1..]);
+        let first = months.get(1).copied().unwrap_or(i64::MAX);
+        let kept_months = first..=months.last().copied().unwrap_or(0);
         self.cuts_among(zone, apex, owners, |ids| {
-            self.store.run(|db| db.values(&sql, params![ids]))
+            let (mut found, mut unknown) = (Vec::new(), Vec::new());
+            for id in ids.0 {
+                let kept = (&kept_months, KIND_ROWS_MAX);
+                match self.had_ns_kept(zone, id, kept)? {
+                    Some(true) => found.push(id),
+                    Some(false) => {}
+                    None => unknown.push(id),
+                }
+            }
+            if !unknown.is_empty() {
+                let ids = Numbers(unknown);
+                let read: Vec<i64> = self.store.run(|db| db.values(&sql, params![ids]))?;
+                found.extend(read);
+            }
+            Ok(found)
         })
     }
 
@@ -271,26 +287,32 @@ impl Lookup<'_> {
             buckets.get(1).copied().unwrap_or(0),
             buckets.last().copied().unwrap_or(0),
         );
+        // The records of one that is alone, as most are, need not be counted.
         let sql = format!(
             "with recursive month (bucket) as (select cast(?4 as bigint)
                                                union all
                                                select bucket + 1
                                                  from month
-                                                where bucket < ?5)
+                                                where bucket < ?5),
+                  moved (id, name) as (select o.id, o.name
+                                         from owner o
+                                        where o.zone_id = ?1 and {range}
+                                              and (exists (select 1
+                                                             from record r join version v on v.id = r.added_id
+                                                            where r.owner_id = o.id and r.rrtype in (1, 5, 28)
+                                                                  and r.baseline = 0 and v.observed_at > ?3)
+                                                   or exists (select 1
+                                                                from month {IN_ORDER} past_record p on p.bucket = month.bucket
+                                                               where p.owner_id = o.id and p.rrtype in (1, 5, 28))))
              select o.name
-               from owner o
-              where o.zone_id = ?1 and {range}
-                    and (exists (select 1
-                                   from record r join version v on v.id = r.added_id
-                                  where r.owner_id = o.id and r.rrtype in (1, 5, 28)
-                                        and r.baseline = 0 and v.observed_at > ?3)
-                         or exists (select 1
-                                      from month {IN_ORDER} past_record p on p.bucket = month.bucket
-                                     where p.owner_id = o.id and p.rrtype in (1, 5, 28)))
-              order by (select count(*)
-                          from (select 1
-                                  from month {IN_ORDER} past_record p on p.bucket = month.bucket
-                                 where p.owner_id = o.id limit {KIND_ROWS_MAX}) found) desc,
+               from moved o
+              order by case
+                         when (select count(*) from moved) > 1
+                         then (select count(*)
+                                 from (select 1
+                                         from month {IN_ORDER} past_record p on p.bucket = month.bucket
+                                        where p.owner_id = o.id limit {KIND_ROWS_MAX}) found)
+                       end desc,
                        o.name limit ?6"
         );
         let names = self.store.run(|db| {

@@ -27,6 +27,9 @@ struct Stood {
 /// A version at an end of an interval: its time and row, in the order in which versions follow each other.
 type End = (Timestamp, i64);
 
+/// The name servers that a name had, each with when it went; `None` for one that was still there.
+pub type UsedHosts = Vec<(Name, Option<Timestamp>)>;
+
 impl Lookup<'_> {
     /// Returns RRsets of a zone as they were at the end of a version; `None` for one that history has never known.
     ///
@@ -72,13 +75,15 @@ impl Lookup<'_> {
         rows.iter().map(then).collect()
     }
 
-    /// Returns the name servers that names of a zone have at a time, by those that have any.
-    pub fn nameservers_at(
+    /// Returns the name servers that names of a zone had at any time from `since` to `until`, by those that had any, each
+    /// with when it went; `None` if it was still there then.
+    pub fn nameservers_between(
         &self,
         zone: &EnclosingZone,
         names: &BTreeSet<Name>,
-        at: Timestamp,
-    ) -> Result<HashMap<Name, Vec<Name>>, StoreError> {
+        since: Timestamp,
+        until: Timestamp,
+    ) -> Result<HashMap<Name, UsedHosts>, StoreError> {
         let ledger = self.store.ledger();
         let keys: Vec<String> = names
             .iter()
@@ -90,13 +95,14 @@ impl Lookup<'_> {
             .zip(names)
             .filter_map(|(id, name)| Some((id?, name)))
             .collect();
-        let stood = self.stood_since(zone.id, by_id.keys().copied().collect(), at)?;
-        let mut servers: HashMap<Name, Vec<Name>> = HashMap::new();
+        let stood = self.stood_since(zone.id, by_id.keys().copied().collect(), since)?;
+        let mut servers: HashMap<Name, UsedHosts> = HashMap::new();
         for it in stood {
-            let is_there = it.added.0 <= at && it.removed.is_none_or(|end| end.0 > at);
-            if let (true, Rdata::Ns(host)) = (is_there, ledger.read_rdata(it.code, &it.value)?) {
+            let was_there = it.added.0 <= until;
+            if let (true, Rdata::Ns(host)) = (was_there, ledger.read_rdata(it.code, &it.value)?) {
+                let end = it.removed.map(|end| end.0).filter(|end| *end <= until);
                 let name = by_id[&it.owner_id].clone();
-                servers.entry(name).or_default().push(host);
+                servers.entry(name).or_default().push((host, end));
             }
         }
         Ok(servers)

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, RangeInclusive};
 use std::sync::LazyLock;
 
 use crate::detector::{Moment, Stay};
@@ -435,8 +435,8 @@ impl Lookup<'_> {
         Ok(())
     }
 
-    /// Returns the values of an owner's intervals that ended by `cut` in the months since `since`, without
-    /// duplicates; of the newest [`SEEN_ROWS_MAX`].
+    /// Returns the values of an owner's intervals that ended by `cut` in the months since `since`; of the newest
+    /// [`SEEN_ROWS_MAX`], in no order. One may be there more than once.
     pub fn values_before(
         &self,
         key: &EntityKey,
@@ -446,11 +446,27 @@ impl Lookup<'_> {
         let Some(owner_id) = self.owner_row(key)? else {
             return Ok(Vec::new());
         };
-        let (mut values, last) = (Vec::new(), cut.at.month_bucket());
         let months = self.store.zones().buckets_since(key.zone, Some(since))?;
-        let months = months.into_iter().skip(1).filter(|month| *month <= last);
+        let first = months.get(1).copied().unwrap_or(i64::MAX);
+        let last = months.last().copied().unwrap_or(0);
+        let months = first..=last.min(cut.at.month_bucket());
         let share = SEEN_ROWS_MAX / months.clone().count().max(1);
-        for month in months.rev() {
+        self.values_of(key.zone, owner_id, cut, (&months, share))
+    }
+
+    /// Returns the values of an owner's intervals that ended by `cut` in some months, of each the newest so many.
+    pub(in crate::store) fn values_of(
+        &self,
+        zone: ZoneId,
+        owner_id: i64,
+        cut: &Moment,
+        (months, share): (&RangeInclusive<i64>, usize),
+    ) -> Result<Vec<Rdata>, StoreError> {
+        if let Some(kept) = self.values_kept(zone, owner_id, cut, (months, share))? {
+            return Ok(kept);
+        }
+        let mut values = Vec::new();
+        for month in months.clone().rev() {
             let rows = self.store.run(|db| {
                 db.query(
                     VALUES,

@@ -10,10 +10,11 @@ use std::task::{Context, Poll, Waker};
 
 use tokio_postgres::{Error, Row};
 
+use crate::store::migrations::SCHEMA;
 use crate::store::postgres::answers::{Answer, Asked};
 use crate::store::postgres::db::{Db, Kept, SCHEMA_FOUND, Statement, as_sent, number_at};
 use crate::store::postgres::dialect::translate;
-use crate::store::postgres::schema::{NUMBER, SCHEMA, SCHEMA_KEY};
+use crate::store::postgres::schema::{NUMBER, SCHEMA_KEY};
 use crate::store::postgres::session::wait;
 use crate::store::postgres::values::{Read, Sent};
 use crate::store::value::{Fault, Parameters, ValueRef};

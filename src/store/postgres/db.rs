@@ -223,9 +223,14 @@ impl Db {
         self.call_count.set(self.call_count.get() + 1);
     }
 
+    /// Returns whether the session was lost.
+    pub(in crate::store) fn is_closed(&self) -> bool {
+        self.client.borrow().is_closed()
+    }
+
     /// Returns whether the session was lost within a transaction.
     pub(in crate::store) fn is_lost(&self) -> bool {
-        self.is_in_transaction() && self.client.borrow().is_closed()
+        self.is_in_transaction() && self.is_closed()
     }
 
     /// Returns whether a transaction is open.

@@ -1,7 +1,7 @@
 //! The words of shared statements that only SQLite has, and what PostgreSQL says instead.
 //!
 //! The wings write them by the names of `sqlite/dialect.rs`, so that SQLite takes a statement as it stands. PostgreSQL
-//! gets it through [`translate`] once a connection and text.
+//! gets it through [`translate`] once a connection and text. The migrations of both engines go through [`translate_tables`].
 
 use std::fmt::Write;
 
@@ -58,6 +58,48 @@ pub(super) fn translate(sql: &str) -> String {
     text
 }
 
+/// What SQLite calls the type of a column, and what PostgreSQL does. Texts are ordered by their octets.
+const TYPES: [(&str, &str); 5] = [
+    ("integer", "bigint"),
+    ("real", "double precision"),
+    ("text", "text collate \"C\""),
+    ("blob", "bytea"),
+    ("any", "varbit"),
+];
+/// What only tables of SQLite's are.
+const OPTIONS: [&str; 2] = [") strict, without rowid", ") strict"];
+
+/// Returns a migration of both engines as PostgreSQL takes it.
+pub(super) fn translate_tables(sql: &str) -> String {
+    let lines = sql.lines().map(|line| match line.split_once("--") {
+        Some((statement, _comment)) => statement.trim_end(),
+        None => line,
+    });
+    let mut text = lines.collect::<Vec<_>>().join("\n");
+    for options in OPTIONS {
+        text = text.replace(options, ")");
+    }
+    // What is quoted stays as it is.
+    let parts = text.split('\'').enumerate().map(|(place, part)| {
+        let is_quoted = place % 2 == 1;
+        if is_quoted {
+            return part.to_owned();
+        }
+        let words = part.split_inclusive(|it: char| !is_of_name(it));
+        words.map(with_type).collect()
+    });
+    parts.collect::<Vec<String>>().join("'")
+}
+
+/// Returns a word and what ends it, with PostgreSQL's name of the type if the word is one.
+fn with_type(word: &str) -> String {
+    let name = word.trim_end_matches(|it: char| !is_of_name(it));
+    match TYPES.iter().find(|(sqlite, _)| *sqlite == name) {
+        Some((_, postgres)) => format!("{postgres}{}", &word[name.len()..]),
+        None => word.to_owned(),
+    }
+}
+
 /// Returns whether a character belongs to a name.
 fn is_of_name(it: char) -> bool {
     it.is_ascii_alphanumeric() || it == '_'
@@ -91,6 +133,13 @@ fn numbered(sql: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn types_of_sqlite_become_those_of_postgresql_and_what_is_quoted_stays() {
+        let sqlite = "-- A table of text.\n\ncreate table a (   -- any\n    b integer not null,\n    integer_c text check (c in ('text', 'any')),\n    d blob,\n    primary key (b)\n) strict, without rowid;\nalter table a add column e any;\n";
+        let postgres = "\n\ncreate table a (\n    b bigint not null,\n    integer_c text collate \"C\" check (c in ('text', 'any')),\n    d bytea,\n    primary key (b)\n);\nalter table a add column e varbit;";
+        assert_eq!(translate_tables(sqlite), postgres);
+    }
 
     #[test]
     fn words_of_sqlite_become_those_of_postgresql() {

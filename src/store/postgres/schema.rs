@@ -4,67 +4,17 @@ use std::fmt::Write;
 use std::sync::LazyLock;
 
 use crate::store::frozen::{Part, SharedPacker};
+use crate::store::migrations::{BEFORE, PACKS_SHARED, SCHEMA, SHARED};
 use crate::store::postgres::db::Db;
+use crate::store::postgres::dialect::translate_tables;
 use crate::store::trees::{Pages, REVERSE_INDEXES, Tree};
 use crate::store::value::{Fault, ValueRef};
 
-/// The tables as they are made.
+/// The tables as they are made, of schema [`BEFORE`].
 const TABLES: &str = include_str!("schema.sql");
 
-/// The schema that [`TABLES`] makes: that of SQLite's migration of this number.
-const MADE: i32 = 13;
-
-/// What a migration after [`MADE`] changes, in order.
-const MIGRATIONS: [Migration; 4] = [
-    // 14: by when a case with a change that was left unjudged is judged.
-    Migration::sql(
-        "alter table abuse_case add column due_at bigint;
-         create index case_left on abuse_case (due_at) where due_at is not null",
-    ),
-    // 15: when a line of a case's log was written. No release made a database of before.
-    Migration::sql(
-        "alter table case_event add column written_at bigint;
-         update case_event set written_at = at where actor <> 'fluxwatch'",
-    ),
-    // 16: owners that moved alike in a version, packed.
-    Migration {
-        sql: "alter table shared_change rename to old_shared_change;
-              alter index shared_change_pkey rename to old_shared_change_pkey;
-              create table shared_change (
-                  version_id bigint not null,
-                  owner_id bigint not null,
-                  octets bytea not null,
-                  primary key (version_id, owner_id)
-              )",
-        finish: pack_shared,
-    },
-    // 17: whether anybody watches a zone.
-    Migration::sql(
-        "alter table zone add column ended text collate \"C\";
-         update zone set ended = refused_reason, refused_reason = null, last_error = null
-          where refused_reason in ('unwatched', 'left-catalog')",
-    ),
-];
 /// How many rows migration 16 reads and writes at a time.
 const ROWS_AT_A_TIME: usize = 50_000;
-
-/// A step from one schema to the next.
-struct Migration {
-    /// What SQL can say.
-    sql: &'static str,
-    /// What it cannot; runs after it.
-    finish: fn(&Db) -> Result<(), Fault>,
-}
-
-impl Migration {
-    /// A step that is SQL alone.
-    const fn sql(sql: &'static str) -> Self {
-        Self {
-            sql,
-            finish: |_| Ok(()),
-        }
-    }
-}
 
 /// How the tables lie, beside what they say: what [`TABLES`] has from the start, and older databases get, in order. Not a
 /// schema, since every program works with each of them.
@@ -76,9 +26,6 @@ const LAYOUTS: [&str; 1] = [
 ];
 /// The key in `meta` of how many of [`LAYOUTS`] a database has.
 pub(in crate::store) const LAYOUT: &str = "layout";
-
-/// The schema that this program knows.
-pub(in crate::store) const SCHEMA: i32 = MADE + MIGRATIONS.len() as i32;
 
 /// Draws what a new database has: 16 octets that tell it from others, and 32 that are its secret.
 pub(in crate::store) const DRAW_SECRETS: &str = "select uuid_send(gen_random_uuid()) as id,
@@ -219,15 +166,17 @@ impl Db {
             Found::Nothing => {
                 self.run(TABLES)?;
                 self.note_layout()?;
-                MADE
+                BEFORE
             }
             Found::Schema(schema) => schema,
             Found::Foreign => return Ok(()),
         };
-        let steps = usize::try_from(from - MADE).unwrap_or(0);
-        for migration in MIGRATIONS.iter().skip(steps) {
-            self.run(migration.sql)?;
-            (migration.finish)(self)?;
+        let steps = usize::try_from(from - BEFORE).unwrap_or(0);
+        for (number, sql) in (BEFORE + 1..).zip(SHARED).skip(steps) {
+            self.run(&translate_tables(sql))?;
+            if number == PACKS_SHARED {
+                pack_shared(self)?;
+            }
         }
         if from <= SCHEMA {
             self.schema.set(None);
@@ -439,7 +388,11 @@ fn pack_shared(db: &Db) -> Result<(), Fault> {
         write_parts(db, &parts)?;
         parts.clear();
         if is_end {
-            return db.run("drop table old_shared_change");
+            // The name of its key was taken when the new table was made.
+            return db.run(
+                "drop table old_shared_change;
+                 alter index shared_change_pkey1 rename to shared_change_pkey",
+            );
         }
     }
 }

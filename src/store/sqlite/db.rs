@@ -86,6 +86,16 @@ impl Db {
         self.run("begin immediate")
     }
 
+    /// Begins a transaction that writes, for parts that are small: what takes one of them back is kept in memory, where
+    /// SQLite would write it to a file.
+    pub(in crate::store) fn begin_writing_parts(&self) -> Result<(), Fault> {
+        // SQLite asks for this when a transaction begins, and for all else that is temporary when it is needed.
+        self.run("pragma temp_store = memory")?;
+        let begun = self.begin_writing();
+        // Nothing that could fail: it is noted of the connection.
+        self.run("pragma temp_store = default").and(begun)
+    }
+
     /// Begins a transaction that reads one state.
     pub(in crate::store) fn begin_reading(&self) -> Result<(), Fault> {
         self.run("begin")

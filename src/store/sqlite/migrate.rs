@@ -7,6 +7,7 @@ use rusqlite::{Connection, OpenFlags, params};
 
 use crate::store::error::StoreError;
 use crate::store::frozen::{Part, SharedPacker};
+use crate::store::migrations::{BEFORE, PACKS_SHARED, SCHEMA, SHARED};
 use crate::store::sqlite::connection::configure;
 use crate::store::sqlite::db::Db;
 use crate::store::sqlite::frozen::{ChangeCounts, begin_operators, begin_popularity, pack};
@@ -15,8 +16,9 @@ use crate::store::sqlite::turn;
 use crate::store::trees::{LAST_REVERSE_INDEX, REVERSE_INDEXES};
 use crate::store::value::Fault;
 
-/// The migrations, in order; the database's `user_version` is how many have run.
-const MIGRATIONS: [Migration; 17] = [
+/// The migrations of a file alone, in order; those of both engines follow. The database's `user_version` is how many have
+/// run.
+const OWN: [Migration; BEFORE as usize] = [
     Migration::sql(include_str!("migrations/0001_history.sql")),
     Migration::sql(include_str!("migrations/0002_arrivals.sql")),
     Migration {
@@ -39,16 +41,10 @@ const MIGRATIONS: [Migration; 17] = [
     Migration::sql(include_str!("migrations/0011_lanes.sql")),
     Migration::sql(include_str!("migrations/0012_console.sql")),
     Migration::sql(include_str!("migrations/0013_audit.sql")),
-    Migration::sql(include_str!("migrations/0014_due.sql")),
-    Migration::sql(include_str!("migrations/0015_written.sql")),
-    Migration {
-        sql: include_str!("migrations/0016_shared.sql"),
-        finish: pack_shared,
-    },
-    Migration::sql(include_str!("migrations/0017_ended.sql")),
 ];
 
 /// A step from one schema to the next.
+#[derive(Clone, Copy)]
 struct Migration {
     /// What SQL can say.
     sql: &'static str,
@@ -65,8 +61,20 @@ impl Migration {
         }
     }
 }
-/// The schema that this program knows.
-pub(in crate::store) const SCHEMA: i32 = MIGRATIONS.len() as i32;
+/// Returns the step that leads on from a schema; `None` from the newest.
+fn migration_after(schema: i32) -> Option<Migration> {
+    let own = usize::try_from(schema).ok()?;
+    if let Some(migration) = OWN.get(own) {
+        return Some(*migration);
+    }
+    let sql = SHARED.get(own - OWN.len())?;
+    let finish = match schema + 1 {
+        PACKS_SHARED => pack_shared,
+        _ => |_: &Connection| Ok(()),
+    };
+    Some(Migration { sql, finish })
+}
+
 /// Marks the file as ours: "flux" in ASCII.
 pub(in crate::store) const APPLICATION_ID: i32 = 0x666c_7578;
 /// Octets of a database's header and of the count of rows on its first page.
@@ -149,13 +157,13 @@ fn migrate(connection: &Connection) -> rusqlite::Result<()> {
 fn run_migrations(connection: &Connection) -> rusqlite::Result<()> {
     loop {
         let version: i32 = connection.query_row("pragma user_version", [], |row| row.get(0))?;
-        if version as usize >= MIGRATIONS.len() {
+        if version >= SCHEMA {
             return Ok(());
         }
         connection.execute_batch("begin immediate")?;
         // Read inside the transaction: another process may have migrated meanwhile.
         let version: i32 = connection.query_row("pragma user_version", [], |row| row.get(0))?;
-        let Some(migration) = MIGRATIONS.get(version as usize) else {
+        let Some(migration) = migration_after(version) else {
             return connection.execute_batch("commit");
         };
         let step = || {
@@ -298,7 +306,7 @@ mod tests {
     fn database_of_schema_1(path: &Path) {
         let connection = Connection::open(path).expect("a database can be made");
         connection
-            .execute_batch(MIGRATIONS[0].sql)
+            .execute_batch(OWN[0].sql)
             .expect("the first schema");
         connection.execute_batch(SCHEMA_1).expect("its rows");
         connection
@@ -323,7 +331,7 @@ mod tests {
         connection
             .execute_batch("pragma foreign_keys = off")
             .expect("set");
-        for (version, migration) in (2..=8).zip(&MIGRATIONS[1..8]) {
+        for (version, migration) in (2..=8).zip(&OWN[1..8]) {
             connection
                 .execute_batch(migration.sql)
                 .expect("the next schema");
@@ -385,7 +393,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("f.db");
         let connection = Connection::open(&path).expect("a database can be made");
-        for migration in &MIGRATIONS[..8] {
+        for migration in &OWN[..8] {
             connection.execute_batch(migration.sql).expect("its SQL");
             (migration.finish)(&connection).expect("the rest of it");
         }

@@ -121,8 +121,8 @@ static LOOKED: LazyLock<String> = LazyLock::new(|| {
 });
 
 impl Zones<'_> {
-    /// Returns since when a zone had not been seen at a time, if it could not be seen before: what changed by then may have
-    /// changed at any time since.
+    /// Returns when a zone had been seen last before a time, if it could not be seen right before: what had changed by then
+    /// may have changed at any time since. A version that was read later, with a time of its own, is a sight of the zone.
     pub fn unseen_since(
         &self,
         zone: ZoneId,
@@ -145,8 +145,16 @@ impl Zones<'_> {
                                select last_success_at as since_at
                                  from zone
                                 where id = ?1 and last_success_at < ?2
-                                      and (last_error is not null or ended is not null)) as unseen";
-            db.value(sql, params![zone, at])
+                                      and (last_error is not null and last_attempt_at > last_success_at
+                                           or ended is not null)) as unseen";
+            let Some(since) = db.value::<Option<Timestamp>>(sql, params![zone, at])? else {
+                return Ok(None);
+            };
+            let sql = "select max(observed_at) from version
+                        where zone_id = ?1 and observed_at >= ?2 and observed_at < ?3
+                              and kind <> 'feed'";
+            let read: Option<Timestamp> = db.value(sql, params![zone, since, at])?;
+            Ok(Some(read.unwrap_or(since)))
         })?;
         if let Some(known) = &mut *self.store.spans.borrow_mut() {
             known.unseen.insert((zone, at), since);

@@ -140,7 +140,7 @@ impl Zones<'_> {
                 "select id, name, view, source_id, ended
                    from zone
                   where view <> 'passive'
-                        and (source_id in (select value from {gone}) or ended = '{UNWATCHED}')
+                        and (source_id in (select value from {gone}) or ended is not null)
                   order by name, view",
                 gone = rows_of("?1")
             );
@@ -159,13 +159,18 @@ impl Zones<'_> {
             let apex = self.store.read_name(&name)?;
             let named = watched.zones.get(&apex).copied();
             let named = named.filter(|_| view == View::Zone.word());
-            let by_source = || feeding(source).filter(|_| !gone.contains(&source));
-            match (named.or_else(by_source), mark.as_deref()) {
-                (Some(kind), Some(UNWATCHED)) => match returning(kind) {
-                    Some(_) => noted.awaited.0.push(id),
-                    None => noted.begun.0.push(id),
-                },
-                (None, Some(UNWATCHED | LEFT_CATALOG)) | (Some(_), _) => {}
+            let by_source = feeding(source).filter(|_| !gone.contains(&source));
+            // What left its catalog is not fed by this; a source that names it feeds it again.
+            let feeds = match mark.as_deref() {
+                Some(LEFT_CATALOG) => named,
+                _ => named.or(by_source),
+            };
+            match (feeds, mark.as_deref()) {
+                (Some(kind), Some(UNWATCHED | LEFT_CATALOG)) if returning(kind).is_some() => {
+                    noted.awaited.0.push(id);
+                }
+                (Some(kind), Some(_)) if returning(kind).is_none() => noted.begun.0.push(id),
+                (Some(_), _) | (None, Some(UNWATCHED | LEFT_CATALOG)) => {}
                 (None, _) => {
                     noted.ended.0.push(id);
                     noted.names.push(apex);
@@ -249,5 +254,47 @@ mod tests {
         assert_eq!(gaps.len(), 1);
         assert_eq!((gaps[0].from, gaps[0].to), (at(3_500), at(6_000)));
         assert_eq!(gaps[0].reason, UNWATCHED);
+    }
+
+    #[test]
+    fn source_that_names_a_zone_begins_it_again_whatever_it_was_ended_for() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let options = StoreOptions {
+            reverse_index: false,
+            create: true,
+        };
+        let store = Store::open(folder.path().join("f.db"), options).expect("made");
+        let zones = store.zones();
+        let source = zones.ensure_source("cat", SourceKind::Catalog);
+        let source = source.expect("made");
+        let zone = Name::parse("one.example").expect("valid");
+        zones.ensure_zone(&zone, source).expect("made");
+        let seen = zones.record_zone_attempt(&zone, Timestamp::from_unix(2_000), None);
+        seen.expect("noted");
+        let mut watched = Watched::default();
+        watched.sources.insert("cat".to_owned());
+        let mark_after = |ended: &str, watched: &Watched| -> Option<String> {
+            let set = store.run(|db| db.execute("update zone set ended = ?", [ended]));
+            set.expect("set");
+            zones.note_watched(watched).expect("noted");
+            let mark = store.run(|db| db.value("select ended from zone", ()));
+            mark.expect("readable")
+        };
+        let awaited = Some(AWAITED.to_owned());
+        assert_eq!(
+            mark_after(LEFT_CATALOG, &watched).as_deref(),
+            Some(LEFT_CATALOG)
+        );
+        assert_eq!(mark_after(UNWATCHED, &watched), awaited);
+        assert_eq!(mark_after(AWAITED, &watched), awaited);
+        watched.name(&zone, SourceKind::Zonefile);
+        for ended in [LEFT_CATALOG, UNWATCHED, AWAITED] {
+            assert_eq!(mark_after(ended, &watched), awaited, "{ended}");
+        }
+        // A feed tells of changes alone: there is nothing to wait for.
+        watched.name(&zone, SourceKind::Feed);
+        for ended in [LEFT_CATALOG, UNWATCHED, AWAITED] {
+            assert_eq!(mark_after(ended, &watched), None, "{ended}");
+        }
     }
 }

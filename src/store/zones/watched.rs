@@ -1,6 +1,7 @@
 //! Sources and zones: who feeds what, where each stands, what went wrong last.
 
 use crate::dns::{Name, Serial};
+use crate::evidence::Hash;
 use crate::store::door::{Fault, Row, params};
 use crate::store::error::StoreError;
 use crate::store::keys::{SourceId, SourceKind, View, ZoneId};
@@ -60,6 +61,9 @@ pub struct ZoneState {
     pub held: bool,
     /// The row of the newest version of any zone when this was read; 0 if there is none.
     pub newest_of_all: i64,
+    /// The newest hash of a version in the zone's chain. A number of a version comes again for another one after a backup
+    /// was restored; its hash does not.
+    pub newest_hash: Option<Hash>,
 }
 
 impl Zones<'_> {
@@ -141,7 +145,10 @@ impl Zones<'_> {
                               coalesce(v.kind <> 'feed' and v.source_id = z.source_id, false) as newest_is_whole,
                               z.accept_requested, z.usual_ttl, z.kept_since_at, z.whole_at,
                               z.whole_tried_at, z.held, z.stepped,
-                              (select coalesce(max(id), 0) from version) as newest_of_all
+                              (select coalesce(max(id), 0) from version) as newest_of_all,
+                              (select c.hash
+                                 from chain c where c.zone_id = z.id and c.kind = 'version'
+                                order by c.id desc limit 1) as newest_hash
                          from zone z join source s on s.id = z.source_id
                               left join version v on v.id = z.version_id
                         where z.name = ? and z.view = ?";
@@ -427,6 +434,7 @@ fn read_zone(row: &Row<'_>, apex: &Name, view: View) -> Result<Option<ZoneState>
         whole_tried_at: row.get("whole_tried_at")?,
         held: row.get("held")?,
         newest_of_all: row.get("newest_of_all")?,
+        newest_hash: row.get("newest_hash")?,
         is_stepped: row.get::<i64>("stepped")? > 0,
         is_suspect: row.get::<i64>("stepped")? == 2,
     }))

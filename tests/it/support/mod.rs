@@ -8,6 +8,7 @@ pub mod kills;
 pub mod lookups;
 pub mod numbers;
 pub mod proxy;
+pub mod rows;
 pub mod sample;
 pub mod scripted;
 #[allow(dead_code)]

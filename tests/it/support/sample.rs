@@ -2,6 +2,7 @@
 
 use crate::generator::{Options, Sample, generate};
 use crate::harness::Bench;
+use crate::support::stores::store_lines;
 
 /// The options that `data/sample/` was made with.
 pub const COMMITTED: Options = Options {
@@ -19,7 +20,11 @@ pub fn bench_with(sample: &Sample) -> Bench {
     for (name, octets) in &sample.files {
         bench.write(name, octets);
     }
-    bench.write("fluxwatch.toml", written);
+    let store = store_lines(bench.path());
+    bench.write(
+        "fluxwatch.toml",
+        written.replace("path = \"fluxwatch.db\"\n", &store),
+    );
     bench
 }
 

@@ -42,7 +42,7 @@ pub fn store_lines(folder: &Path) -> String {
 }
 
 /// Returns the name of the schema that the databases of a folder are.
-fn schema_of(folder: &Path) -> String {
+pub fn schema_of(folder: &Path) -> String {
     let name = folder.file_name().expect("a folder has a name");
     // Capitals are told apart, as in the folder's name.
     let letters = name

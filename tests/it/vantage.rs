@@ -1,0 +1,349 @@
+//! What can be seen of a zone, and whose a change is: what nobody could see is held against nobody, and what was seen is
+//! judged however late it is read.
+
+use std::fs;
+use std::sync::Arc;
+
+use fluxwatch::time::{SetClock, Span, Timestamp};
+
+use crate::benign::{Feed, accused, bench};
+use crate::harness::poll;
+
+/// The sections of a feed and of the table of networks.
+const FEED: &str = "[[source]]\nname = \"feed\"\nkind = \"feed\"\npath = \"f.ndjson\"\ncomplete = true\n[enrich]\nasn = \"asn.csv\"\n";
+
+/// Returns some names or addresses as texts.
+fn texts<const N: usize>(values: [&str; N]) -> Vec<String> {
+    values.map(str::to_owned).to_vec()
+}
+
+/// Returns an address of a network of its own, another at each turn.
+fn fresh(turn: usize, n: usize) -> String {
+    format!("10.{}.{}.{n}", 20 + (turn * 7 + n * 31) % 200, turn % 250)
+}
+
+/// A hoster below `example.` with twelve customers, whose two name servers move every three hours for four days; then its
+/// delegation goes.
+fn hoster_on_hold() -> Feed {
+    let mut feed = Feed::default();
+    let hosts = texts(["ns1.op.example.", "ns2.op.example."]);
+    feed.set(0.0, "example.", "op.example.", "NS", &hosts);
+    for customer in 0..12 {
+        let name = format!("c{customer}.example.");
+        feed.set(0.0, "example.", &name, "NS", &hosts);
+    }
+    move_glue(&mut feed, 200, 296);
+    feed.set(299.0, "example.", "op.example.", "NS", &[]);
+    feed
+}
+
+/// Moves both name servers of the hoster every three hours.
+fn move_glue(feed: &mut Feed, from: usize, to: usize) {
+    for at in (from..to).step_by(3) {
+        for n in [1, 2] {
+            let host = format!("ns{n}.op.example.");
+            feed.set(at as f64, "example.", &host, "A", &[fresh(at / 3, n)]);
+        }
+    }
+}
+
+#[test]
+fn what_a_hoster_did_before_its_domain_was_put_on_hold_is_not_its_customers_doing() {
+    // One more move of the glue that is left; three customers that leave.
+    let mut moved = hoster_on_hold();
+    move_glue(&mut moved, 300, 302);
+    let mut left = hoster_on_hold();
+    let others = texts(["ns1.new.test.", "ns2.new.test."]);
+    for customer in 0..3 {
+        let at = 305.0 + f64::from(customer);
+        left.set(
+            at,
+            "example.",
+            &format!("c{customer}.example."),
+            "NS",
+            &others,
+        );
+    }
+    for feed in [moved, left] {
+        let bench = bench(&feed.0);
+        bench.run(0, &["poll"]);
+        assert_eq!(accused(&bench), ["op.example."]);
+        let why = bench.run(0, &["explain", "c0.example"]);
+        assert!(!why.contains("level report"), "{why}");
+    }
+    // What its name servers go on doing is nobody else's.
+    let mut goes_on = hoster_on_hold();
+    move_glue(&mut goes_on, 300, 300 + 4 * 24);
+    let bench = bench(&goes_on.0);
+    bench.run(0, &["poll"]);
+    let accused = accused(&bench);
+    assert!(accused.contains(&"c0.example.".to_owned()), "{accused:?}");
+}
+
+#[test]
+fn name_servers_that_a_hosted_zone_gave_up_are_not_its_customers_doing() {
+    let mut feed = Feed::default();
+    let (old, new) = (
+        texts(["ns1.op.example.", "ns2.op.example."]),
+        texts(["a.op.example.", "b.op.example."]),
+    );
+    feed.set(0.0, "op.example.", "op.example.", "NS", &old);
+    for customer in 0..12 {
+        let name = format!("c{customer}.test.");
+        feed.set(0.0, "test.", &name, "NS", &old);
+    }
+    for at in (200..296).step_by(3) {
+        for (n, host) in old.iter().enumerate() {
+            feed.set(at as f64, "op.example.", host, "A", &[fresh(at / 3, n)]);
+        }
+    }
+    for (n, host) in new.iter().enumerate() {
+        let address = [format!("10.9.0.{n}")];
+        feed.set(297.0, "op.example.", host, "A", &address);
+    }
+    feed.set(297.0, "op.example.", "op.example.", "NS", &new);
+    feed.set(300.0, "op.example.", &old[0], "A", &[fresh(100, 0)]);
+    let bench = bench(&feed.0);
+    bench.run(0, &["poll"]);
+    assert_eq!(accused(&bench), ["op.example."]);
+}
+
+/// Returns the beginning of what the made feeds tell, and so many hours later.
+fn later(hours: i64) -> Timestamp {
+    Timestamp::from_unix(1_790_000_000) + Span::hours(hours)
+}
+
+#[test]
+fn daily_files_that_are_read_after_an_outage_are_judged_as_if_they_had_been_read_each_day() {
+    let zone = |day: usize| {
+        // Two days without a change: what was there before watching began.
+        let set = if day > 2 { day } else { 0 };
+        let mut text = "$TTL 60\n@ SOA ns.x.test. host.x.test. 1 1 1 1 1\n@ NS ns.x.test.\nflux NS ns.x.test.\n".replacen(" 1 1", &format!(" {} 1", day + 1), 1);
+        for n in 0..2 {
+            let host = format!("ns{}.flux", 2 * set + n);
+            text += &format!("bad NS {host}\n{host} A {}\n", fresh(set, n));
+        }
+        text
+    };
+    let name = |day: usize| format!("z-{}.zone", (later(24 * day as i64)).to_date());
+    let files = "[[source]]\nname = \"zf\"\nkind = \"zonefile\"\nzone = \"example.\"\npath = \"z-*.zone\"\ntime_pattern = \"z-%Y-%m-%d.zone\"\n[enrich]\nasn = \"asn.csv\"\n";
+    let told: Vec<_> = [false, true]
+        .into_iter()
+        .map(|has_outage| {
+            let bench = bench("");
+            bench.configure(files);
+            let clock = Arc::new(SetClock::new(later(0)));
+            for day in 0..15 {
+                clock.set(later(24 * day as i64 + 12));
+                let is_away = has_outage && (3..14).contains(&day);
+                for written in 0..=day {
+                    let path = bench.path().join(name(written));
+                    if is_away {
+                        let _ = fs::remove_file(path);
+                    } else if !path.exists() {
+                        bench.write(&name(written), zone(written));
+                    }
+                }
+                poll(&bench.pipeline(clock.clone()));
+            }
+            let why = bench.json(&["explain", "bad.example", "--format", "json"]);
+            (accused(&bench), why["planes"][0]["score"].clone())
+        })
+        .collect();
+    assert_eq!(told[0], told[1]);
+    assert_eq!(told[0].0, ["bad.example."]);
+}
+
+/// A zone file whose domain uses the name servers of an operator that nobody delegates.
+fn customer(host: &str) -> String {
+    format!(
+        "$TTL 60\n@ SOA ns1.op.test. host.op.test. 1 1 1 1 1\n@ NS ns1.{host}.\n@ NS ns2.{host}.\nwww A 10.9.0.1\n"
+    )
+}
+
+/// The name servers of that operator move every hour.
+fn moving(from: usize, to: usize) -> Feed {
+    let mut feed = Feed::default();
+    let nic = texts(["a.nic.test."]);
+    feed.set(0.0, "op.test.", "op.test.", "NS", &nic);
+    for at in from..to {
+        let host = format!("ns{}.op.test.", 1 + at % 2);
+        feed.set(at as f64, "op.test.", &host, "A", &[fresh(at, 0)]);
+    }
+    feed
+}
+
+#[test]
+fn what_moves_while_a_zone_cannot_be_read_accuses_nobody_of_it_until_it_is_read_again() {
+    let sections = format!(
+        "[[source]]\nname = \"cust\"\nkind = \"zonefile\"\nzone = \"cust.example.\"\npath = \"cust.zone\"\n{FEED}"
+    );
+    // The file comes back: the domain left in the meantime, or stayed.
+    for (host, is_accused) in [("other.test", false), ("op.test", true)] {
+        let bench = bench(&moving(0, 1).0);
+        bench.configure(&sections);
+        let clock = Arc::new(SetClock::new(later(990)));
+        bench.write("cust.zone", customer("op.test"));
+        let write_at = |hours: i64| {
+            let time = std::time::SystemTime::UNIX_EPOCH
+                + std::time::Duration::from_secs(later(hours).unix() as u64);
+            let path = bench.path().join("cust.zone");
+            let file = fs::File::options().write(true).open(path);
+            let file = file.expect("it is there");
+            file.set_modified(time).expect("set");
+        };
+        write_at(989);
+        poll(&bench.pipeline(clock.clone()));
+        fs::remove_file(bench.path().join("cust.zone")).expect("it was there");
+        clock.set(later(991));
+        poll(&bench.pipeline(clock.clone()));
+        for until in [1020, 1060] {
+            bench.write("f.ndjson", moving(1000, until).0);
+            clock.set(later(until as i64));
+            poll(&bench.pipeline(clock.clone()));
+        }
+        assert_eq!(accused(&bench), ["op.test."], "{host}: it cannot be seen");
+        bench.write("cust.zone", customer(host));
+        write_at(1061);
+        clock.set(later(1062));
+        poll(&bench.pipeline(clock.clone()));
+        bench.write("f.ndjson", moving(1000, 1064).0);
+        clock.set(later(1064));
+        poll(&bench.pipeline(clock.clone()));
+        let accused = accused(&bench);
+        let found = accused.contains(&"cust.example.".to_owned());
+        assert_eq!(found, is_accused, "{host}: {accused:?}");
+    }
+}
+
+#[test]
+fn an_old_line_that_is_imported_shows_nothing_of_a_zone_whose_source_is_awaited() {
+    let sections = format!(
+        "[[source]]\nname = \"cust\"\nkind = \"zonefile\"\nzone = \"cust.example.\"\npath = \"cust-*.zone\"\ntime_pattern = \"cust-%Y%m%d.zone\"\n{FEED}"
+    );
+    let bench = bench(&moving(0, 1).0);
+    bench.configure(&sections);
+    bench.write("cust-20260922.zone", customer("op.test"));
+    bench.run(0, &["poll"]);
+    bench.configure(FEED);
+    bench.run(0, &["poll"]);
+    fs::remove_file(bench.path().join("cust-20260922.zone")).expect("it was there");
+    bench.configure(&sections);
+    bench.run(3, &["poll"]);
+    let mut old = Feed::default();
+    let hosts = texts(["ns1.op.test.", "ns2.op.test."]);
+    old.set(30.0, "cust.example.", "cust.example.", "NS", &hosts);
+    bench.write("old.ndjson", &old.0);
+    let path = |name: &str| bench.path().join(name).display().to_string();
+    bench.run(0, &["import", "feed", &path("old.ndjson")]);
+    let zone = customer("op.test");
+    bench.write("old-20260922.zone", zone);
+    bench.run(
+        0,
+        &[
+            "import",
+            "zonefile",
+            &path("old-20260922.zone"),
+            "--zone",
+            "cust.example.",
+            "--time-pattern",
+            "old-%Y%m%d.zone",
+        ],
+    );
+    bench.write("f.ndjson", moving(1000, 1048).0);
+    bench.run(3, &["poll"]);
+    assert_eq!(accused(&bench), ["op.test."]);
+    let status = bench.status("cust.example.");
+    assert_eq!(status["refused_reason"], "unreadable", "{status}");
+}
+
+#[test]
+fn name_server_for_a_second_hides_no_addresses_of_its_own() {
+    for names_itself in [false, true] {
+        let mut feed = Feed::default();
+        let zone = "bad.example.";
+        let hosts = texts(["ns1.host.test.", "ns2.host.test."]);
+        let with = texts(["ns1.host.test.", "ns2.host.test.", "www.bad.example."]);
+        feed.set(0.0, zone, zone, "NS", &hosts);
+        feed.set(150.0, zone, "www.bad.example.", "A", &[fresh(0, 3)]);
+        for turn in 0..96 {
+            let at = 200.0 + turn as f64;
+            if names_itself && turn % 48 == 0 {
+                feed.set(at - 0.5, zone, zone, "NS", &with);
+                feed.set(at - 0.4997, zone, zone, "NS", &hosts);
+            }
+            let set: Vec<String> = (0..3).map(|n| fresh(turn, n)).collect();
+            feed.set(at, zone, "www.bad.example.", "A", &set);
+        }
+        let bench = bench(&feed.0);
+        bench.run(0, &["poll"]);
+        assert_eq!(accused(&bench), [zone], "{names_itself}");
+        let cases = bench.cases();
+        assert_eq!(cases[0]["peak_level"], "report", "{cases:?}");
+    }
+}
+
+#[test]
+fn one_name_server_for_a_second_with_each_rotation_makes_no_glue() {
+    let zone = "bad.example.";
+    let hosts = texts(["ns1.host.test.", "ns2.host.test."]);
+    // A name server shortly before each rotation, and one shortly after it.
+    for (every, second) in [(600, Some(599)), (60, Some(0)), (600, None)] {
+        let mut feed = Feed::default();
+        feed.set(0.0, zone, zone, "NS", &hosts);
+        let hours = |seconds: i32| 200.0 + f64::from(seconds) / 3600.0;
+        for turn in 0..144 {
+            let (began, www) = (turn * every, "www.bad.example.");
+            let set: Vec<String> = (0..3).map(|n| fresh(turn as usize, n)).collect();
+            feed.set(hours(began), zone, www, "A", &set);
+            if let Some(second) = second {
+                feed.set(hours(began + second), zone, www, "NS", &hosts[..1]);
+                feed.set(hours(began + second + 1), zone, www, "NS", &[]);
+            }
+        }
+        let bench = bench(&feed.0);
+        bench.run(0, &["poll"]);
+        assert_eq!(accused(&bench), [zone], "{every}, {second:?}");
+    }
+}
+
+#[test]
+fn hosts_that_stood_below_a_delegation_for_long_are_no_new_addresses_when_it_goes() {
+    let (zone, lab) = ("uni.example.", "lab.uni.example.");
+    let mut feed = Feed::default();
+    feed.set(0.0, zone, zone, "NS", &texts(["ns1.host.test."]));
+    feed.set(1.0, zone, lab, "NS", &texts(["ns1.lab.test."]));
+    let host = |n: usize| format!("h{n}.lab.uni.example.");
+    let address = |n: usize, net: usize| [format!("10.{}.{net}.{}", 20 + n % 6, n + 1)];
+    for n in 0..24 {
+        feed.set(10.0 + n as f64, zone, &host(n), "A", &address(n, 1));
+    }
+    feed.set(1000.0, zone, lab, "NS", &[]);
+    for n in 0..24 {
+        let moved = address(n + 100, 7);
+        feed.set(1010.0 + n as f64, zone, &host(n), "A", &moved);
+    }
+    let bench = bench(&feed.0);
+    bench.run(0, &["poll"]);
+    assert!(accused(&bench).is_empty(), "{:?}", bench.cases());
+}
+
+#[test]
+fn first_name_server_that_a_partial_feed_tells_of_a_domain_erases_nothing_of_before() {
+    let mut feed = Feed::default();
+    let hosts = texts(["ns1.host.test.", "ns2.host.test."]);
+    feed.set(0.0, "example.", "other.example.", "NS", &hosts);
+    for turn in 0..96 {
+        let set: Vec<String> = (0..3).map(|n| fresh(turn, n)).collect();
+        let at = 200.0 + turn as f64;
+        feed.set(at, "example.", "www.bad.example.", "A", &set);
+    }
+    feed.set(296.0, "example.", "bad.example.", "NS", &hosts);
+    let bench = bench(&feed.0);
+    bench.configure(&FEED.replace("complete = true\n", ""));
+    bench.run(0, &["poll"]);
+    let why = bench.run(0, &["explain", "bad.example"]);
+    assert!(why.contains("www.bad.example"), "{why}");
+    let cases = bench.cases();
+    assert_eq!(cases[0]["level"], "report", "{cases:?}");
+}
