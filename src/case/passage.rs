@@ -51,6 +51,9 @@ pub enum StopReason {
     /// The report that it ends never left.
     #[error("the report that it ends was not sent")]
     NeverBegan,
+    /// It tells of another case, which is dismissed or exempt by now.
+    #[error("a case that it names is dismissed or exempt by now")]
+    NamesWithdrawn,
 }
 
 /// Returns why a message about a case may not leave; `None` if it may.

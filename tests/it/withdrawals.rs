@@ -727,6 +727,47 @@ fn member_that_an_older_program_noted_as_told_is_not_told_again_for_a_later_mail
 }
 
 #[test]
+fn waiting_mail_of_a_lead_does_not_leave_with_a_member_that_is_dismissed_or_exempt_by_now() {
+    for is_exempt in [false, true] {
+        let server = Scripted::start(&[]);
+        let bench = bench(&format!(
+            "{REPORT}digest = \"off\"\n[smtp]\nurl = \"smtp://127.0.0.1:{}\"\n",
+            server.port
+        ));
+        let clock = Arc::new(SetClock::new(Timestamp::from_unix(START)));
+        let pipeline = bench.pipeline(clock.clone());
+        let both = (&clock, &pipeline);
+        let hour = live_until(&bench, both, 0..120, waits_for_its_lead);
+        set_busy(&server, true);
+        let hour = live_until(&bench, both, hour + 1..hour + 40, |case| {
+            !case["told_at"].is_null()
+        });
+        match is_exempt {
+            true => drop(exempt(&pipeline, "worse.example")),
+            false => drop(dismiss(&pipeline, 2)),
+        }
+        set_busy(&server, false);
+        let before = server.taken.lock().expect("alive").len();
+        live(&bench, both, &campaign(), hour + 1..hour + 12);
+        let kinds = standing(&pipeline, 1);
+        assert!(
+            kinds.contains(&(MailKind::Update, MessageState::Dropped)),
+            "{kinds:?}\n{}",
+            log(&pipeline, 1)
+        );
+        let taken = server.taken.lock().expect("alive").split_off(before);
+        for mail in &taken {
+            let accuses =
+                mail.contains("worse[.]example") && mail.contains("X-Fluxwatch-Kind: update");
+            assert!(!accuses, "{mail}");
+        }
+        // Nobody was told of it, so that there is nothing to take back.
+        let of_member = standing(&pipeline, 2);
+        assert!(of_member.is_empty(), "{of_member:?}");
+    }
+}
+
+#[test]
 fn member_that_another_lead_took_over_is_told_where_the_mail_of_the_first_is_dropped() {
     let server = Scripted::start(&[]);
     let bench = bench(&format!(

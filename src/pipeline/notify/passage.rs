@@ -285,7 +285,12 @@ impl Notify<'_> {
             is_asked: self.is_asked(&case, row, exemption)?,
             has_beginning,
         };
-        Ok(stop_reason(&case.case, letter, &circumstances))
+        let stop = stop_reason(&case.case, letter, &circumstances);
+        let is_mail = letter == Letter::Report && row.message.kind != MailKind::Webhook;
+        if stop.is_none() && is_mail && self.names_withdrawn(&case, row.message.revision)? {
+            return Ok(Some(StopReason::NamesWithdrawn));
+        }
+        Ok(stop)
     }
 
     /// Returns whether a message was queued after its case was dismissed and exempted: somebody asked for it.

@@ -249,6 +249,36 @@ impl Notify<'_> {
         })
     }
 
+    /// Returns whether the mail of a case with a number tells of another one of its campaign that is dismissed or exempt by
+    /// now: it is told anew without that.
+    pub(in crate::pipeline) fn names_withdrawn(
+        &self,
+        lead: &CaseRow,
+        revision: u32,
+    ) -> Result<bool, PipelineError> {
+        let desk = self.store.desk();
+        let mut members = desk.cases_of_thread(lead.id)?;
+        if let Some(campaign) = lead.campaign {
+            members.extend(desk.cases_of_campaign(campaign)?);
+        }
+        let now = self.clock.now();
+        let exemptions = desk.exemptions_in_force(now)?;
+        let telling = Telling::InMailOf(lead.id, Some(revision));
+        for member in members.iter().filter(|it| it.id != lead.id) {
+            let is_withdrawn = member.case.state == CaseState::Dismissed
+                || self
+                    .exemption_among(&exemptions, &member.case, None, now)?
+                    .is_some();
+            if is_withdrawn {
+                let log = desk.case_events(member.id)?;
+                if log.iter().any(|line| Telling::of(line) == Some(telling)) {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+
     /// Returns the messages of a case, kept or read.
     fn heads_of(&self, case: i64, heads: &Heads) -> Result<Rc<[MessageRow]>, PipelineError> {
         if let Some(known) = heads.borrow().get(&case) {
