@@ -33,11 +33,13 @@ pub struct MailContext {
     pub joined: u32,
     /// Cases of this one's thread, itself left out, that are still open.
     pub open_members: u32,
+    /// Whether somebody did not hear all that was told of the case, or of those that are told in its mails.
+    pub has_unheard: bool,
     /// How many name servers and addresses the finding has.
     pub size: u32,
     /// Whether the case was over before, and is open again.
     pub was_over: bool,
-    /// Whether a person ended it just now; `false` if it ended by itself.
+    /// Whether a person ended it; `false` if it ended by itself.
     pub is_by_person: bool,
     /// Whether the hour has room for another mail.
     pub has_room: bool,
@@ -63,8 +65,8 @@ pub enum SendReason {
     /// The case was over, and is open again.
     #[error("this case was over and is open again")]
     Again,
-    /// The mail that told what was new was dropped, and what that was is not known any more.
-    #[error("the mail before this one was not sent")]
+    /// The mail before was dropped, or perhaps did not arrive: it goes to those who did not get that.
+    #[error("the mail before this one was not sent, or may not have arrived")]
     Missed,
     /// What is suspected is not what was told.
     #[error("another kind of flux is suspected now")]
@@ -230,7 +232,10 @@ fn news(case: &Case, context: &MailContext, rules: &MailRules) -> Result<SendRea
         return Ok(SendReason::CampaignGrew(context.joined));
     }
     if case.level < Level::Report {
-        return Err(HoldReason::BelowReport);
+        return match context.has_unheard {
+            true => Ok(SendReason::Missed),
+            false => Err(HoldReason::BelowReport),
+        };
     }
     if !case.reported {
         return match case.state {
@@ -254,6 +259,8 @@ fn news(case: &Case, context: &MailContext, rules: &MailRules) -> Result<SendRea
         Ok(SendReason::NewVerdict)
     } else if has_grown {
         Ok(SendReason::Growth)
+    } else if context.has_unheard {
+        Ok(SendReason::Missed)
     } else if is_ignored {
         Ok(SendReason::Repeat)
     } else {
@@ -320,6 +327,7 @@ mod tests {
             lead: None,
             joined: 0,
             open_members: 0,
+            has_unheard: false,
             size: 10,
             was_over: false,
             is_by_person: false,
@@ -410,6 +418,42 @@ mod tests {
             decide_mail(&missed, &context(0), &RULES),
             Decision::Hold(HoldReason::ToldLately)
         );
+    }
+
+    #[test]
+    fn who_did_not_hear_is_told_at_once_and_news_come_first() {
+        let unheard = MailContext {
+            has_unheard: true,
+            ..context(0)
+        };
+        // When somebody was told last is not said of a case that not everybody heard of.
+        let mut case = told();
+        case.told.at = None;
+        let missed = Decision::Send(SendReason::Missed);
+        assert_eq!(decide_mail(&case, &unheard, &RULES), missed);
+        let exempt = MailContext {
+            exemption: Some(3),
+            ..unheard
+        };
+        assert_eq!(
+            decide_mail(&case, &exempt, &RULES),
+            Decision::Hold(HoldReason::Exempt(3))
+        );
+        case.verdict = Verdict::DoubleFlux;
+        assert_eq!(
+            decide_mail(&case, &unheard, &RULES),
+            Decision::Send(SendReason::NewVerdict)
+        );
+        // One of its campaign is told in its mails, whatever its own level is.
+        let quiet = Case {
+            level: Level::Watch,
+            ..told()
+        };
+        let later = MailContext {
+            has_unheard: true,
+            ..context(1)
+        };
+        assert_eq!(decide_mail(&quiet, &later, &RULES), missed);
     }
 
     #[test]

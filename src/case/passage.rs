@@ -46,11 +46,14 @@ pub enum StopReason {
     #[error("the case is exempt by number {0}")]
     Exempt(i64),
     /// Its address was taken out of the configuration.
-    #[error("the configuration does not name this recipient for the case")]
+    #[error("the configuration does not name this recipient for it")]
     NoAddressee,
     /// The report that it ends never left.
     #[error("the report that it ends was not sent")]
     NeverBegan,
+    /// It tells of another case, which is dismissed or exempt by now.
+    #[error("a case that it names is dismissed or exempt by now")]
+    NamesWithdrawn,
 }
 
 /// Returns why a message about a case may not leave; `None` if it may.

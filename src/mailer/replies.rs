@@ -7,6 +7,8 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
 use lettre::transport::smtp::client::AsyncTokioStream;
@@ -22,6 +24,28 @@ const CHUNK_OCTETS: usize = 1024;
 const UNASKED_SHOWN_MAX: usize = 80;
 /// What stands for the greeting of a server that has greeted already.
 const GREETING: &[u8] = b"220 greeted before\r\n";
+
+/// Whether a message was handed to a server that did not say what became of it. Shared with who waits for the server: the
+/// connection may be gone by then.
+#[derive(Clone, Default)]
+pub(super) struct Handed(Arc<AtomicBool>);
+
+impl Handed {
+    /// Notes a reply by its first octets: the server asks for the message, or refuses it.
+    fn note(&self, line: &[u8]) {
+        match line.first() {
+            // RFC 5321 §4.1.1.4: after 354 the server takes what comes for the message.
+            Some(b'3') if line.starts_with(b"354") => self.0.store(true, Ordering::Relaxed),
+            Some(b'4' | b'5') => self.0.store(false, Ordering::Relaxed),
+            _ => {}
+        }
+    }
+
+    /// Returns whether the server may have the message.
+    pub(super) fn is_without_answer(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
 
 /// A connection to a mail server that hands on one reply for each command.
 ///
@@ -40,6 +64,7 @@ pub(super) struct Replies<S> {
     is_whole: bool,
     /// What came that was not asked for.
     unasked: Vec<u8>,
+    handed: Handed,
 }
 
 impl<S> fmt::Debug for Replies<S> {
@@ -59,6 +84,15 @@ impl<S> Replies<S> {
             line_count: 0,
             is_whole: false,
             unasked: Vec::new(),
+            handed: Handed::default(),
+        }
+    }
+
+    /// Notes there whether a message was handed over.
+    pub(super) fn noting(self, handed: &Handed) -> Self {
+        Self {
+            handed: handed.clone(),
+            ..self
         }
     }
 
@@ -108,6 +142,9 @@ impl<S> Replies<S> {
         self.ready.extend_from_slice(text.as_bytes());
         // RFC 5321 §4.2.1.
         self.is_whole = self.line.get(3) != Some(&b'-');
+        if self.is_whole {
+            self.handed.note(&self.line);
+        }
         self.line.clear();
         Ok(())
     }
@@ -300,6 +337,25 @@ mod tests {
             let fault = ours.write_all(b"NOOP\r\n").await.expect_err("refused");
             assert_eq!(fault.to_string(), "the server spoke unasked: 250 b");
             assert!(ours.into_stream().is_err());
+        }
+    }
+
+    #[tokio::test]
+    async fn message_is_handed_over_from_354_until_it_is_refused() {
+        for (answer, may_be_taken) in [("451 no\r\n", false), ("250 ok\r\n", true)] {
+            let (ours, mut server) = pair();
+            let handed = Handed::default();
+            let mut ours = ours.noting(&handed);
+            for text in ["220 a\r\n", "250 b\r\n", "354-go\r\n354 on\r\n"] {
+                assert!(!handed.is_without_answer());
+                server.write_all(text.as_bytes()).await.expect("room");
+                ours.read_reply().await.expect("a reply");
+                ours.write_all(b"NEXT\r\n").await.expect("sent");
+            }
+            assert!(handed.is_without_answer());
+            server.write_all(answer.as_bytes()).await.expect("room");
+            ours.read_reply().await.expect("a reply");
+            assert_eq!(handed.is_without_answer(), may_be_taken, "{answer}");
         }
     }
 

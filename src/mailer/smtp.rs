@@ -17,7 +17,7 @@ use tokio::time::timeout;
 
 use crate::mailer::blocking::run_blocking;
 use crate::mailer::destination::{Destination, Encryption, SmtpSettings, Trust};
-use crate::mailer::replies::Replies;
+use crate::mailer::replies::{Handed, Replies};
 use crate::mailer::{MailerError, parse_mailbox};
 use crate::outbox::{Attempt, LEASE};
 
@@ -75,7 +75,9 @@ impl SmtpMailer {
             Ok(envelope) => envelope,
             Err(fault) => return Attempt::Refused(fault.to_string()),
         };
-        let fault = match timeout(self.patience, self.send(&envelope, octets)).await {
+        let handed = Handed::default();
+        let sent = timeout(self.patience, self.send(&envelope, octets, &handed));
+        let fault = match sent.await {
             Ok(Ok((connection, response))) => {
                 quit(connection).await;
                 return said(&response);
@@ -87,13 +89,18 @@ impl SmtpMailer {
                 Fault::Broken(format!("no end of it after {seconds} s"))
             }
         };
-        match fault {
+        let attempt = match fault {
             Fault::Server(reply) => Attempt::Unreachable(reply),
             Fault::Later(reply) => Attempt::Passing(reply),
             // One that greets with 554, or is gone, refuses everything and not this message.
             Fault::Message(reply) if self.takes_sessions().await => Attempt::Refused(reply),
             Fault::Broken(reply) if self.takes_sessions().await => Attempt::Passing(reply),
             Fault::Message(reply) | Fault::Broken(reply) => Attempt::Unreachable(reply),
+        };
+        if handed.is_without_answer() {
+            attempt.perhaps_sent()
+        } else {
+            attempt
         }
     }
 
@@ -102,8 +109,9 @@ impl SmtpMailer {
         &self,
         envelope: &Envelope,
         octets: &[u8],
+        handed: &Handed,
     ) -> Result<(AsyncSmtpConnection, Response), Fault> {
-        let mut connection = self.open().await?;
+        let mut connection = self.open(handed).await?;
         let sent = connection.send(envelope, octets).await;
         let response = sent.map_err(|error| classify(&error))?;
         Ok((connection, response))
@@ -112,26 +120,26 @@ impl SmtpMailer {
     /// Returns whether the server takes a session at all, encrypted and logged in as is configured.
     async fn takes_sessions(&self) -> bool {
         let look = async {
-            let connection = self.open().await.ok()?;
+            let connection = self.open(&Handed::default()).await.ok()?;
             quit(connection).await;
             Some(())
         };
         matches!(timeout(SESSION_TIMEOUT, look).await, Ok(Some(())))
     }
 
-    /// Opens a session, encrypted and logged in as is configured.
-    async fn open(&self) -> Result<AsyncSmtpConnection, Fault> {
+    /// Opens a session, encrypted and logged in as is configured. What becomes of a message in it is noted in `handed`.
+    async fn open(&self, handed: &Handed) -> Result<AsyncSmtpConnection, Fault> {
         let to = &self.destination;
         let tcp = connect(&to.host, to.port).await?;
         let peer = tcp.peer_addr().map_err(broken)?;
         let stream: Box<dyn AsyncTokioStream> = match &to.encryption {
-            Encryption::None => Box::new(Replies::new(tcp, peer)),
+            Encryption::None => Box::new(Replies::new(tcp, peer).noting(handed)),
             Encryption::Implicit(trust) => {
                 let tls = trust.encrypt(tcp).await.map_err(broken)?;
-                Box::new(Replies::new(tls, peer))
+                Box::new(Replies::new(tls, peer).noting(handed))
             }
-            Encryption::Required(trust) => self.start_tls(tcp, trust, true).await?,
-            Encryption::Opportunistic(trust) => self.start_tls(tcp, trust, false).await?,
+            Encryption::Required(trust) => self.start_tls(tcp, (trust, true), handed).await?,
+            Encryption::Opportunistic(trust) => self.start_tls(tcp, (trust, false), handed).await?,
         };
         let opened = AsyncSmtpConnection::connect_with_transport(stream, &to.hello).await;
         let mut connection = opened.map_err(|error| classify(&error))?;
@@ -151,8 +159,8 @@ impl SmtpMailer {
     async fn start_tls(
         &self,
         tcp: TcpStream,
-        trust: &Trust,
-        is_required: bool,
+        (trust, is_required): (&Trust, bool),
+        handed: &Handed,
     ) -> Result<Box<dyn AsyncTokioStream>, Fault> {
         let peer = tcp.peer_addr().map_err(broken)?;
         let mut clear = Replies::new(tcp, peer);
@@ -167,12 +175,12 @@ impl SmtpMailer {
             }
             // The library wants a greeting and asks EHLO again; the server has given its own already.
             clear.greet_again();
-            return Ok(Box::new(clear));
+            return Ok(Box::new(clear.noting(handed)));
         }
         ask(&mut clear, &Starttls.to_string()).await?;
         let tcp = clear.into_stream().map_err(broken)?;
         let tls = trust.encrypt(tcp).await.map_err(broken)?;
-        Ok(Box::new(Replies::greeted(tls, peer)))
+        Ok(Box::new(Replies::greeted(tls, peer).noting(handed)))
     }
 }
 
@@ -183,7 +191,7 @@ fn said(response: &Response) -> Attempt {
     // RFC 5321 §4.2.1: only 2yz says that the message was taken; the library takes 3yz for it too.
     match response.code().severity {
         Severity::PositiveCompletion => Attempt::Delivered(reply),
-        _ => Attempt::Passing(format!("{reply}: no answer to a message")),
+        _ => Attempt::Passing(format!("{reply}: no answer to a message")).perhaps_sent(),
     }
 }
 

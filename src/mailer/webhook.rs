@@ -1,5 +1,6 @@
 //! JSON to a URL, signed.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use ring::hmac;
@@ -81,8 +82,28 @@ impl Webhook {
                     _ => Attempt::Refused(reply),
                 }
             }
-            Err(fault) => Attempt::Unreachable(fault.to_string()),
+            Err(fault) => {
+                let attempt = Attempt::Unreachable(fault.to_string());
+                if was_reached(&fault) {
+                    attempt.perhaps_sent()
+                } else {
+                    attempt
+                }
+            }
         }
+    }
+}
+
+/// Returns whether a receiver may have the post though it did not answer: all but what keeps from a connection.
+fn was_reached(fault: &ureq::Error) -> bool {
+    use ureq::{Error, Timeout};
+    match fault {
+        Error::HostNotFound
+        | Error::ConnectionFailed
+        | Error::BadUri(_)
+        | Error::Timeout(Timeout::Resolve | Timeout::Connect) => false,
+        Error::Io(fault) => fault.kind() != ErrorKind::ConnectionRefused,
+        _ => true,
     }
 }
 

@@ -20,6 +20,10 @@ const JITTER_PERCENT: i64 = 20;
 /// How long a message may be in the hands of one process before another may try it.
 pub const LEASE: Span = Span::seconds(600);
 
+/// Begins what is noted of a message that a server may have: it was handed over and not answered, or the attempt was
+/// broken off. It stays, whatever later attempts end in.
+pub const PERHAPS_SENT: &str = "perhaps sent; ";
+
 /// How an attempt ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Attempt {
@@ -31,6 +35,17 @@ pub enum Attempt {
     Unreachable(String),
     /// The server refused it for good.
     Refused(String),
+}
+
+impl Attempt {
+    /// Returns it as that of a message that was handed over, where nobody said whether it was taken.
+    pub fn perhaps_sent(self) -> Self {
+        match self {
+            Self::Passing(reply) => Self::Passing(format!("{PERHAPS_SENT}{reply}")),
+            Self::Unreachable(reply) => Self::Unreachable(format!("{PERHAPS_SENT}{reply}")),
+            answered => answered,
+        }
+    }
 }
 
 /// What becomes of a message.

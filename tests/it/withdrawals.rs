@@ -3,12 +3,13 @@
 use std::net::TcpListener;
 use std::sync::Arc;
 
-use fluxwatch::case::{DeskStep, DismissReason};
+use fluxwatch::case::{CaseState, DeskStep, DismissReason};
 use fluxwatch::config::Config;
 use fluxwatch::desk::exempt::{WantedExemption, add};
-use fluxwatch::desk::notice::NoticeDecision;
+use fluxwatch::desk::notice::{NoticeDecision, send_again};
 use fluxwatch::desk::outbox::retry;
 use fluxwatch::desk::step::{Step, Taken};
+use fluxwatch::outbox::Next;
 use fluxwatch::pipeline::Pipeline;
 use fluxwatch::store::{
     MailKind, MessageRow, MessageState, NoticeRow, NoticeState, SendingCaps, Store, StoreOptions,
@@ -435,15 +436,366 @@ fn report_that_was_in_hand_when_its_case_was_exempted_is_told_when_that_ends() {
         states,
         [
             (MailKind::Report, MessageState::Dropped),
-            (MailKind::Report, MessageState::Sent)
+            (MailKind::Update, MessageState::Sent)
         ],
         "{}",
         log(&pipeline, 1)
     );
-    // Nobody read of it before: it was never over, and answers no mail.
+    // A server may have the first: it was never over, and is no first report.
     let mail = server.taken.lock().expect("alive")[0].clone();
-    assert!(mail.contains("mail 2: first report of this case"), "{mail}");
-    assert!(!mail.contains("In-Reply-To") && !mail.contains("References"));
+    assert!(
+        mail.contains("mail 2: the mail before this one was not"),
+        "{mail}"
+    );
+}
+
+/// The same domain until an hour.
+fn flux_until(hour: i64) -> Feed {
+    let mut feed = Feed::default();
+    feed.set(0, "bad.example.", "NS", &["ns1.plain.test.".to_owned()]);
+    feed.flux("bad.example.", 5, hour);
+    feed
+}
+
+/// Has somebody of another configuration read the mail of a bench from now on.
+fn rename(bench: &Bench, clock: &Arc<SetClock>, from: &str, to: &str) -> Pipeline {
+    let config = std::fs::read_to_string(bench.config()).expect("written");
+    assert!(config.contains(from), "{config}");
+    std::fs::write(bench.config(), config.replace(from, to)).expect("written");
+    bench.pipeline(clock.clone())
+}
+
+/// Returns kind, recipient and state of each message of a case.
+fn letters(pipeline: &Pipeline, id: i64) -> Vec<(MailKind, String, MessageState)> {
+    let messages = messages(pipeline, id).into_iter();
+    messages
+        .map(|it| (it.message.kind, it.shown_recipient(), it.state))
+        .collect()
+}
+
+#[test]
+fn desk_whose_report_was_dropped_is_told_later_though_a_webhook_heard_at_once() {
+    let (dead, hook) = (dead_port(), dead_port());
+    let smtp = format!(
+        "[smtp]\nurl = \"smtp://127.0.0.1:{dead}\"\n[[webhook]]\nurl = \"http://127.0.0.1:{hook}/hook\"\nsecret_file = \"hook.secret\"\n"
+    );
+    let bench = bench(&format!("{REPORT}{smtp}"));
+    let secret = bench.write("hook.secret", "0123456789abcdef0123456789abcdef");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(secret, mode).expect("its mode can be set");
+    bench.write("f.ndjson", flux_until(72).text(72));
+    let clock = Arc::new(SetClock::new(Timestamp::from_unix(START) + Span::hours(72)));
+    let pipeline = bench.pipeline(clock.clone());
+    poll(&pipeline);
+    let desk = pipeline.store().desk();
+    let post = messages(&pipeline, 1).pop().expect("a post");
+    assert_eq!(post.message.kind, MailKind::Webhook);
+    lease(&pipeline, post.id);
+    let sent = desk.finish_attempt(post.id, 1, &Next::Sent, "200 OK", clock.now());
+    assert!(sent.expect("writable"));
+    let number = exempt(&pipeline, "bad.example");
+    let server = Scripted::start(&[]);
+    clock.set(clock.now() - Span::days(1));
+    let pipeline = revive(&bench, dead, &server, &clock);
+    end_exemption(&pipeline, number);
+    live(&bench, (&clock, &pipeline), &flux_until(90), 80..90);
+    let mails = server.taken.lock().expect("alive").clone();
+    assert_eq!(mails.len(), 1, "{}", log(&pipeline, 1));
+    assert!(mails[0].contains("mail 2: first report of this case"));
+    // Nobody is told twice.
+    let kinds: Vec<MailKind> = standing(&pipeline, 1).iter().map(|it| it.0).collect();
+    let post = MailKind::Webhook;
+    assert_eq!(kinds, [MailKind::Report, post, MailKind::Report]);
+    // What ends is told to both.
+    let taken = dismiss(&pipeline, 1);
+    let words = taken.mail_words("is").unwrap_or_default();
+    assert!(words.contains("a closure is mailed to"), "{words}");
+}
+
+#[test]
+fn each_of_the_desk_is_told_what_he_did_not_hear_and_nothing_twice() {
+    let (desk, second) = ("abuse-desk@registrar.example", "second@registrar.example");
+    for ends_first in [false, true] {
+        // The mail to the one waits, the other's is taken.
+        let server = Scripted::start(&[Session::Busy]);
+        let bench = bench(&format!(
+            "{REPORT}digest = \"off\"\n[smtp]\nurl = \"smtp://127.0.0.1:{}\"\n",
+            server.port
+        ));
+        let clock = Arc::new(SetClock::new(Timestamp::from_unix(START) + Span::hours(72)));
+        let both = format!("\"{desk}\", \"{second}\"");
+        let pipeline = rename(&bench, &clock, &format!("\"{desk}\""), &both);
+        bench.write("f.ndjson", flux_until(72).text(72));
+        poll(&pipeline);
+        assert_eq!(deliver(&pipeline).sent, 1);
+        let number = exempt(&pipeline, "bad.example");
+        let mut expected = vec![
+            (MailKind::Report, desk.to_owned(), MessageState::Dropped),
+            (MailKind::Report, second.to_owned(), MessageState::Sent),
+        ];
+        assert_eq!(letters(&pipeline, 1), expected);
+        if ends_first {
+            let words = dismiss(&pipeline, 1).mail_words("is").unwrap_or_default();
+            assert!(
+                words.contains("a closure is mailed to second@") && !words.contains("abuse-desk@"),
+                "{words}"
+            );
+            deliver(&pipeline);
+            expected.push((MailKind::Closure, second.to_owned(), MessageState::Sent));
+        } else {
+            end_exemption(&pipeline, number);
+            live(&bench, (&clock, &pipeline), &flux_until(120), 80..120);
+            expected.push((MailKind::Report, desk.to_owned(), MessageState::Sent));
+            let mail = server.taken.lock().expect("alive").pop();
+            let mail = mail.unwrap_or_default();
+            assert!(mail.contains("mail 2: first report of this case"), "{mail}");
+        }
+        assert_eq!(letters(&pipeline, 1), expected, "{}", log(&pipeline, 1));
+    }
+}
+
+#[test]
+fn who_is_configured_in_place_of_another_hears_what_that_one_did_not() {
+    let dead = dead_port();
+    let smtp = format!("digest = \"off\"\n[smtp]\nurl = \"smtp://127.0.0.1:{dead}\"\n");
+    let (bench, clock, pipeline) = reported(&smtp);
+    pipeline.notify().queue_digest().expect("queued");
+    let server = Scripted::start(&[]);
+    clock.set(clock.now() - Span::days(1) + Span::seconds(5));
+    revive(&bench, dead, &server, &clock);
+    let pipeline = rename(&bench, &clock, "abuse-desk@", "new-desk@");
+    let summary = deliver(&pipeline);
+    // The digest names who is suspected, too.
+    assert_eq!((summary.sent, summary.dead), (0, 2));
+    live(&bench, (&clock, &pipeline), &flux_until(90), 80..90);
+    let mails = server.taken.lock().expect("alive").clone();
+    assert_eq!(mails.len(), 1, "{}", log(&pipeline, 1));
+    assert!(
+        mails[0].contains("new-desk@registrar.example")
+            && mails[0].contains("mail 2: first report of this case"),
+        "{}",
+        mails[0]
+    );
+    // Once he has read of it he is told no more than others.
+    live(&bench, (&clock, &pipeline), &flux_until(120), 90..120);
+    assert_eq!(server.taken.lock().expect("alive").len(), 1);
+}
+
+/// Takes a message for delivery, as a sender does that is killed then.
+fn lease(pipeline: &Pipeline, id: i64) {
+    let now = pipeline.clock().now();
+    let caps = SendingCaps {
+        since: now - Span::hours(1),
+        per_recipient_max: 100,
+        in_all_max: 100,
+    };
+    let leased = pipeline.store().desk().lease_message(id, &caps, now);
+    assert!(leased.expect("writable").is_some());
+}
+
+#[test]
+fn report_that_a_server_may_have_is_withdrawn() {
+    use Session::{Busy, TakeAndVanish};
+    for (script, is_killed) in [
+        (vec![TakeAndVanish], false),
+        (vec![TakeAndVanish, Busy], false),
+        (vec![], true),
+    ] {
+        let attempts = script.len();
+        let server = Scripted::start(&script);
+        let smtp = format!("[smtp]\nurl = \"smtp://127.0.0.1:{}\"\n", server.port);
+        let (_bench, clock, pipeline) = reported(&smtp);
+        if is_killed {
+            lease(&pipeline, messages(&pipeline, 1)[0].id);
+            clock.set(clock.now() + Span::seconds(5));
+        }
+        for _ in 0..attempts {
+            assert_eq!(deliver(&pipeline).sent, 0);
+            clock.set(clock.now() + Span::seconds(301));
+        }
+        let words = dismiss(&pipeline, 1).mail_words("is").unwrap_or_default();
+        assert!(words.contains("a closure is mailed to"), "{words}");
+        for _ in 0..2 {
+            clock.set(clock.now() + Span::hours(1));
+            deliver(&pipeline);
+        }
+        assert_eq!(
+            standing(&pipeline, 1),
+            [
+                (MailKind::Report, MessageState::Dropped),
+                (MailKind::Closure, MessageState::Sent)
+            ],
+            "{}",
+            log(&pipeline, 1)
+        );
+        let note = messages(&pipeline, 1)[0].last_reply.clone();
+        let note = note.unwrap_or_default();
+        assert_eq!(note, "perhaps sent; dropped: the case is dismissed");
+    }
+}
+
+/// A campaign whose members are both told; the first is the lead.
+fn told_campaign(rest: &str) -> (Bench, Arc<SetClock>, Pipeline, i64) {
+    let bench = bench(&format!("{REPORT}digest = \"off\"\n{rest}"));
+    let clock = Arc::new(SetClock::new(Timestamp::from_unix(START)));
+    let pipeline = bench.pipeline(clock.clone());
+    let hour = live_until(&bench, (&clock, &pipeline), 0..160, |case| {
+        !case["told_at"].is_null()
+    });
+    assert!(log(&pipeline, 2).contains("told: told in the mails of case 1"));
+    (bench, clock, pipeline, hour)
+}
+
+#[test]
+fn lead_that_a_person_dismissed_is_withdrawn_with_its_thread_though_it_is_exempt() {
+    for is_exempt in [false, true] {
+        let (_bench, _clock, pipeline, _hour) = told_campaign(MAILDIR);
+        if is_exempt {
+            exempt(&pipeline, "bad.example");
+        }
+        dismiss(&pipeline, 1);
+        let count = messages(&pipeline, 1).len();
+        step(&pipeline, 2, &DeskStep::Close { mitigated: true });
+        deliver(&pipeline);
+        let after = standing(&pipeline, 1).split_off(count);
+        assert_eq!(
+            after,
+            [(MailKind::Closure, MessageState::Sent)],
+            "{is_exempt}: {}",
+            log(&pipeline, 1)
+        );
+        assert!(standing(&pipeline, 2).is_empty(), "{}", log(&pipeline, 2));
+    }
+}
+
+#[test]
+fn member_that_a_person_dismissed_is_withdrawn_by_its_lead_or_by_itself_where_it_is_exempt() {
+    for is_exempt in [false, true] {
+        let (bench, _clock, pipeline, _hour) = told_campaign(MAILDIR);
+        if is_exempt {
+            exempt(&pipeline, "worse.example");
+        }
+        dismiss(&pipeline, 2);
+        deliver(&pipeline);
+        let own: &[_] = match is_exempt {
+            true => &[(MailKind::Closure, MessageState::Sent)],
+            false => &[],
+        };
+        assert_eq!(standing(&pipeline, 2), own, "{}", log(&pipeline, 2));
+        step(&pipeline, 1, &DeskStep::Close { mitigated: true });
+        deliver(&pipeline);
+        let last = standing(&pipeline, 1).pop();
+        assert_eq!(last, Some((MailKind::Closure, MessageState::Sent)));
+        let mails = read_mails(&bench);
+        let mut closures = mails.iter().filter(|mail| {
+            mail["headers"]["X-Fluxwatch-Kind"] == "closure"
+                && mail["headers"]["Subject"]
+                    .to_string()
+                    .contains("bad[.]example")
+                && !mail["headers"]["Subject"].to_string().contains("worse")
+        });
+        let text = closures.next().expect("a closure")["parts"].to_string();
+        assert_eq!(text.contains("worse[.]example"), !is_exempt, "{text}");
+    }
+}
+
+#[test]
+fn member_that_an_older_program_noted_as_told_is_not_told_again_for_a_later_mail() {
+    let server = Scripted::start(&[]);
+    let smtp = format!("[smtp]\nurl = \"smtp://127.0.0.1:{}\"\n", server.port);
+    let (bench, clock, pipeline, hour) = told_campaign(&smtp);
+    let desk = pipeline.store().desk();
+    let line = "told: told in the mails of case 1";
+    desk.append_case_event(2, clock.now(), CaseState::Open, "fluxwatch", line)
+        .expect("writable");
+    clock.set(clock.now() + Span::seconds(600));
+    set_busy(&server, true);
+    let lead = desk.case_by_id(1).expect("readable").expect("there");
+    send_again(&pipeline, &lead, "ada", None).expect("queued");
+    deliver(&pipeline);
+    exempt(&pipeline, "bad.example");
+    let last = standing(&pipeline, 1).pop();
+    assert_eq!(last, Some((MailKind::Update, MessageState::Dropped)));
+    set_busy(&server, false);
+    live(
+        &bench,
+        (&clock, &pipeline),
+        &campaign(),
+        hour + 1..hour + 12,
+    );
+    assert!(standing(&pipeline, 2).is_empty(), "{}", log(&pipeline, 2));
+}
+
+#[test]
+fn waiting_mail_of_a_lead_does_not_leave_with_a_member_that_is_dismissed_or_exempt_by_now() {
+    for is_exempt in [false, true] {
+        let server = Scripted::start(&[]);
+        let bench = bench(&format!(
+            "{REPORT}digest = \"off\"\n[smtp]\nurl = \"smtp://127.0.0.1:{}\"\n",
+            server.port
+        ));
+        let clock = Arc::new(SetClock::new(Timestamp::from_unix(START)));
+        let pipeline = bench.pipeline(clock.clone());
+        let both = (&clock, &pipeline);
+        let hour = live_until(&bench, both, 0..120, waits_for_its_lead);
+        set_busy(&server, true);
+        let hour = live_until(&bench, both, hour + 1..hour + 40, |case| {
+            !case["told_at"].is_null()
+        });
+        match is_exempt {
+            true => drop(exempt(&pipeline, "worse.example")),
+            false => drop(dismiss(&pipeline, 2)),
+        }
+        set_busy(&server, false);
+        let before = server.taken.lock().expect("alive").len();
+        live(&bench, both, &campaign(), hour + 1..hour + 12);
+        let kinds = standing(&pipeline, 1);
+        assert!(
+            kinds.contains(&(MailKind::Update, MessageState::Dropped)),
+            "{kinds:?}\n{}",
+            log(&pipeline, 1)
+        );
+        let taken = server.taken.lock().expect("alive").split_off(before);
+        for mail in &taken {
+            let accuses =
+                mail.contains("worse[.]example") && mail.contains("X-Fluxwatch-Kind: update");
+            assert!(!accuses, "{mail}");
+        }
+        // Nobody was told of it, so that there is nothing to take back.
+        let of_member = standing(&pipeline, 2);
+        assert!(of_member.is_empty(), "{of_member:?}");
+    }
+}
+
+#[test]
+fn member_that_another_lead_took_over_is_told_where_the_mail_of_the_first_is_dropped() {
+    let server = Scripted::start(&[]);
+    let bench = bench(&format!(
+        "{REPORT}digest = \"off\"\n[smtp]\nurl = \"smtp://127.0.0.1:{}\"\n",
+        server.port
+    ));
+    let clock = Arc::new(SetClock::new(Timestamp::from_unix(START)));
+    let pipeline = bench.pipeline(clock.clone());
+    let both = (&clock, &pipeline);
+    let hour = live_until(&bench, both, 0..120, waits_for_its_lead);
+    set_busy(&server, true);
+    let hour = live_until(&bench, both, hour + 1..hour + 40, |case| {
+        !case["told_at"].is_null()
+    });
+    // As once the lead is over and a third one has news.
+    let desk = pipeline.store().desk();
+    let mut member = desk.case_by_id(2).expect("readable").expect("there").case;
+    member.told.thread = Some(2);
+    desk.save_case(&member).expect("writable");
+    exempt(&pipeline, "bad.example");
+    set_busy(&server, false);
+    live(&bench, both, &campaign(), hour + 1..hour + 12);
+    assert_eq!(
+        standing(&pipeline, 2),
+        [(MailKind::Report, MessageState::Sent)],
+        "{}",
+        log(&pipeline, 2)
+    );
 }
 
 #[test]

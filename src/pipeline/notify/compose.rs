@@ -6,7 +6,7 @@
 use crate::pipeline::notify::Notify;
 use std::collections::BTreeSet;
 
-use crate::case::{Case, CaseEvent, CaseState, SendReason, Traits};
+use crate::case::{Case, CaseState, SendReason, Traits};
 use crate::config::{MailConfig, Party, Profile};
 use crate::detector::{Finding, Plane};
 use crate::dns::{Name, UnicodeForm, unicode_form};
@@ -348,7 +348,7 @@ impl Notify<'_> {
             related: match campaign {
                 Some(campaign) if !is_notice => {
                     let to = self.desk_addressees(mail.case);
-                    self.related(campaign, mail.case_id, &to, mail.now)?
+                    self.related(campaign, mail, &to)?
                 }
                 _ => Vec::new(),
             },
@@ -396,10 +396,7 @@ impl Notify<'_> {
 
     /// Returns who ended a case and why: the newest line of its log that moved it to where it is.
     fn ending_of(&self, mail: &CaseMail<'_>) -> Result<Option<Ending>, PipelineError> {
-        let log = self.store.desk().case_events(mail.case_id)?;
-        let is_end =
-            |event: &CaseEvent| event.to == mail.case.state && event.from != Some(event.to);
-        let last = log.into_iter().rfind(|line| is_end(&line.event));
+        let last = (self.store.desk()).end_of(mail.case_id, mail.case.state)?;
         Ok(last.map(|line| Ending {
             is_by_itself: line.actor == ACTOR,
             by: line.actor,
@@ -408,23 +405,27 @@ impl Notify<'_> {
         }))
     }
 
-    /// Returns the other cases of a campaign, those that nobody was told of first. Who is exempt is not among them.
+    /// Returns the other cases of a campaign, those that nobody was told of first. Who is exempt is not among them. Of those
+    /// that were dismissed the closure of the thread names those that it told of: it takes back what was said of them.
     fn related(
         &self,
         campaign: i64,
-        case_id: i64,
+        mail: &CaseMail<'_>,
         to: &[Addressee],
-        now: Timestamp,
     ) -> Result<Vec<RelatedLine>, PipelineError> {
-        let exemptions = self.store.desk().exemptions_in_force(now)?;
+        let exemptions = self.store.desk().exemptions_in_force(mail.now)?;
         let mut lines = Vec::new();
         for row in self.store.desk().cases_of_campaign(campaign)? {
-            let is_other = row.id != case_id && row.case.state != CaseState::Dismissed;
+            let is_taken_back = mail.kind == MailKind::Closure
+                && row.case.reported
+                && row.case.told.thread == Some(mail.case_id);
+            let is_other =
+                row.id != mail.case_id && (row.case.state != CaseState::Dismissed || is_taken_back);
             // Those of another desk are that one's to know.
             if !is_other || self.desk_addressees(&row.case) != *to {
                 continue;
             }
-            let held_by = self.exemption_among(&exemptions, &row.case, None, now)?;
+            let held_by = self.exemption_among(&exemptions, &row.case, None, mail.now)?;
             if held_by.is_some() {
                 continue;
             }

@@ -128,7 +128,10 @@ impl Pass {
         let (id, attempt) = match self.attempts.join_next_with_id().await {
             Some(Ok((id, attempt))) => (id, attempt),
             // An attempt that panicked may have sent its message or not: it is tried again like one that broke off.
-            Some(Err(fault)) => (fault.id(), Attempt::Passing(fault.to_string())),
+            Some(Err(fault)) => {
+                let attempt = Attempt::Passing(fault.to_string());
+                (fault.id(), attempt.perhaps_sent())
+            }
             None => std::future::pending().await,
         };
         let Some(message) = self.in_hand.remove(&id) else {

@@ -14,6 +14,7 @@ use crate::mailer::is_same_address;
 use crate::pipeline::error::PipelineError;
 use crate::pipeline::notify::Notify;
 use crate::pipeline::notify::compose::ACTOR;
+use crate::pipeline::notify::told::{Heads, Heard, When};
 use crate::store::{
     CaseRow, ExemptionRow, MailKind, MessageRow, MessageState, NoticeRow, NoticeState, SendingCaps,
 };
@@ -76,7 +77,7 @@ pub(in crate::pipeline) enum Lease {
 }
 
 /// Returns what a message about a case is; `None` for what is about no single case.
-fn letter_of(row: &MessageRow) -> Option<Letter> {
+pub(in crate::pipeline) fn letter_of(row: &MessageRow) -> Option<Letter> {
     match row.message.kind {
         MailKind::Report | MailKind::Update => Some(Letter::Report),
         MailKind::Closure => Some(Letter::Closure),
@@ -106,46 +107,6 @@ pub(in crate::pipeline) fn is_report(row: &MessageRow) -> bool {
 /// Returns whether a message waits: it can be taken out before it is sent.
 fn is_unsent(row: &MessageRow) -> bool {
     matches!(row.state, MessageState::Queued | MessageState::Dead)
-}
-
-/// Returns the messages of a case that tell of it since its last end was told, of those that are chosen.
-pub(in crate::pipeline) fn since_closure(
-    messages: &[MessageRow],
-    is_chosen: impl Fn(&MessageRow) -> bool,
-) -> Vec<&MessageRow> {
-    let mut told = Vec::new();
-    for row in messages.iter().filter(|row| is_chosen(row)) {
-        match letter_of(row) {
-            Some(Letter::Report) => told.push(row),
-            Some(Letter::Closure) if row.state != MessageState::Dropped => told.clear(),
-            _ => {}
-        }
-    }
-    told
-}
-
-/// Returns whether a recipient heard of a case, or will: not if the report to it was dropped and nothing came after.
-/// Who was told in a digest, or in the mails of another case, heard of it. `messages` are those of the case, oldest first;
-/// `is_lost` says which of them do not leave any more.
-pub(in crate::pipeline) fn has_beginning(
-    messages: &[MessageRow],
-    recipient: &str,
-    is_lost: impl Fn(&MessageRow) -> bool,
-) -> bool {
-    let told = since_closure(messages, |row| {
-        is_same_address(&row.message.recipient, recipient)
-    });
-    !told.iter().any(|row| is_first(row)) || told.iter().any(|row| !is_lost(row))
-}
-
-/// Returns whether a message was taken out of the outbox.
-pub(in crate::pipeline) fn is_dropped(row: &MessageRow) -> bool {
-    row.state == MessageState::Dropped
-}
-
-/// Returns whether a message is taken out of the outbox once its case is dismissed.
-pub(in crate::pipeline) fn is_lost_by_dismissal(row: &MessageRow) -> bool {
-    is_dropped(row) || (is_unsent(row) && is_report(row))
 }
 
 impl Notify<'_> {
@@ -291,14 +252,16 @@ impl Notify<'_> {
         Ok(stop_reason(case, letter, &circumstances))
     }
 
-    /// Returns why a message of the outbox may not leave; `None` if it may, or if it is about no single case.
+    /// Returns why a message of the outbox may not leave; `None` if it may. What is about no single case needs an address
+    /// that is configured for it, and no more.
     pub fn stop_of_message(&self, row: &MessageRow) -> Result<Option<StopReason>, PipelineError> {
         let case = match row.message.case_id {
             Some(id) => self.store.desk().case_by_id(id)?,
             None => None,
         };
         let Some((case, letter)) = case.zip(letter_of(row)) else {
-            return Ok(None);
+            let is_named = self.is_addressee_of_desk(row);
+            return Ok((!is_named).then_some(StopReason::NoAddressee));
         };
         let now = self.clock.now();
         let exemption = match letter {
@@ -309,9 +272,12 @@ impl Notify<'_> {
             }
         };
         let has_beginning = letter != Letter::Closure || {
-            let mut before = self.store.desk().message_heads(case.id)?;
-            before.retain(|it| it.id < row.id);
-            has_beginning(&before, &row.message.recipient, is_dropped)
+            let hearing = self.hearing(&case, When::Before(row.id), &Heads::default())?;
+            let heard = match row.message.kind {
+                MailKind::Webhook => hearing.of_url(&row.message.recipient),
+                _ => hearing.of_address(&row.message.recipient),
+            };
+            !matches!(heard, Heard::Nothing { .. })
         };
         let circumstances = Circumstances {
             exemption,
@@ -319,7 +285,12 @@ impl Notify<'_> {
             is_asked: self.is_asked(&case, row, exemption)?,
             has_beginning,
         };
-        Ok(stop_reason(&case.case, letter, &circumstances))
+        let stop = stop_reason(&case.case, letter, &circumstances);
+        let is_mail = letter == Letter::Report && row.message.kind != MailKind::Webhook;
+        if stop.is_none() && is_mail && self.names_withdrawn(&case, row.message.revision)? {
+            return Ok(Some(StopReason::NamesWithdrawn));
+        }
+        Ok(stop)
     }
 
     /// Returns whether a message was queued after its case was dismissed and exempted: somebody asked for it.
@@ -361,6 +332,21 @@ impl Notify<'_> {
                 to.iter().any(|it| is_same_address(&it.address, recipient))
             }
         }
+    }
+
+    /// Returns whether the configuration names the recipient of a mail about no single case: the desk reads digests, the
+    /// operator of fluxwatch the rest.
+    fn is_addressee_of_desk(&self, row: &MessageRow) -> bool {
+        let Some(mail) = self.mail() else {
+            return true;
+        };
+        let to = match row.message.kind {
+            MailKind::Digest => &mail.desk,
+            MailKind::Bulk | MailKind::Blindness => &mail.operator,
+            _ => return true,
+        };
+        to.iter()
+            .any(|it| is_same_address(it, &row.message.recipient))
     }
 
     /// Returns whether the configuration has an address as that of a registrar, an operator or a network.
@@ -475,13 +461,12 @@ impl Notify<'_> {
         let desk = self.store.desk();
         desk.stop_message(row.id, state, &note)?;
         self.note_stop(row, &note, now)?;
-        // What was in hand when its case was dismissed or exempted is not among what was dropped then.
-        if state == MessageState::Dropped
-            && is_report(row)
+        // What was in hand when its case was dismissed or exempted is not among what was dropped then. And an address that
+        // is configured in place of another is to hear what that one did not.
+        if is_report(row)
             && let Some(id) = row.message.case_id
-            && let Some(case) = desk.case_by_id(id)?
         {
-            self.forget_told(&case, std::slice::from_ref(row))?;
+            self.forget_told(id, std::slice::from_ref(row))?;
         }
         Ok(state)
     }
@@ -529,8 +514,8 @@ impl Notify<'_> {
     }
 
     /// Takes back what waits about a case, with a line of its log for each. Part of the transaction that dismisses it,
-    /// ends it or exempts it. A case of which nothing ever left is one that nobody was told of: its closure does not leave
-    /// either, and the cases that were told in its mails are told anew.
+    /// ends it or exempts it. Who was to hear of it by what is taken back gets no closure, and is told later: see
+    /// [`Notify::forget_told`].
     pub fn withdraw(
         &self,
         row: &CaseRow,
@@ -552,8 +537,8 @@ impl Notify<'_> {
                 self.note_of_case(Some(row.id), &line, now)?;
             }
         }
-        if what == Withdrawal::Everything && !unsent.messages.is_empty() {
-            self.forget_told(row, &unsent.messages)?;
+        if unsent.messages.iter().any(is_report) {
+            self.forget_told(row.id, &unsent.messages)?;
         }
         Ok(unsent)
     }

@@ -20,14 +20,15 @@ use crate::detector::{Finding, Level};
 use crate::dns::Name;
 use crate::enrich::Registration;
 use crate::listing::CaseJson;
+use crate::mailer::is_same_address;
 use crate::pipeline::error::PipelineError;
 use crate::pipeline::notify::compose::{Addressee, CaseMail};
-use crate::pipeline::notify::passage::{
-    Withdrawal, has_beginning, is_dropped, is_lost_by_dismissal,
+use crate::pipeline::notify::passage::Withdrawal;
+use crate::pipeline::notify::told::{
+    Heads, Heard, Hearing, TOLD_IN_DIGEST, When, is_to_be_looked_at, told_in_mail,
 };
-use crate::pipeline::notify::told::{TOLD_IN_DIGEST, told_in_mail};
 use crate::pipeline::outcome::PollOptions;
-use crate::store::{CaseRow, MailKind, NewMessage, NoticeState, Store};
+use crate::store::{CaseRow, MailKind, MessageState, NewMessage, NoticeState, Store};
 use crate::time::{Span, Timestamp};
 
 /// Rules where no mail is configured, and only webhooks are told.
@@ -48,8 +49,6 @@ struct Notifying<'a> {
     wanted: bool,
     /// Whether a person asked for the mail: it goes to the desk alone.
     is_asked: bool,
-    /// Whether a person just ended a case.
-    is_by_person: bool,
     now: Timestamp,
     /// The exemptions that cases are known to be held by.
     exempt: RefCell<HashMap<i64, Option<i64>>>,
@@ -64,6 +63,40 @@ pub enum Ending {
     Mailed(Vec<String>),
     /// Nothing, and why.
     Held(HoldReason),
+}
+
+/// Who gets which mail about a case.
+struct Letters {
+    /// Why there is one.
+    reason: SendReason,
+    /// Who heard what before.
+    hearing: Hearing,
+    /// Who did not hear all that was told; of a case in whose mails others are told, also of those.
+    behind: BTreeSet<String>,
+}
+
+impl Letters {
+    /// Returns the mail to a listener that heard so much: as if for the first time if that is nothing, and then no end.
+    /// `None` where there is none to it.
+    fn mail_to<'a>(&self, mail: &CaseMail<'a>, to: &str, heard: Heard) -> Option<CaseMail<'a>> {
+        let first = |reason| CaseMail {
+            kind: MailKind::Report,
+            reason,
+            ..*mail
+        };
+        match (heard, self.reason) {
+            (Heard::Nothing { .. }, reason) if reason.is_end() => None,
+            (_, SendReason::Asked) => Some(*mail),
+            (Heard::Nothing { again: true }, _) => Some(first(SendReason::Again)),
+            (Heard::Nothing { again: false }, _) => Some(first(SendReason::FirstReport)),
+            // Where nobody is known to be behind, what was told is not known either.
+            (Heard::All, SendReason::Missed) => {
+                let is_behind = self.behind.is_empty() || self.behind.contains(to);
+                is_behind.then_some(*mail)
+            }
+            _ => Some(*mail),
+        }
+    }
 }
 
 impl Notifying<'_> {
@@ -119,7 +152,6 @@ impl Notify<'_> {
             judged: &NONE,
             wanted: self.has_way(),
             is_asked: false,
-            is_by_person: false,
             now,
             exempt: RefCell::default(),
             leads: RefCell::default(),
@@ -151,15 +183,18 @@ impl Notify<'_> {
         let finding = notifying.findings.get(&id);
         let context = self.mail_context(&row, finding, notifying)?;
         let rules = self.mail().map_or(RULES, |mail| mail.rules);
+        // The end of a thread is its lead's to tell, whoever of it was the last.
+        let over = row.case.told.thread.filter(|_| !is_working(&row.case));
+        let over = over.filter(|thread| *thread != id);
         match decide_mail(&row.case, &context, &rules) {
             Decision::Send(reason) => {
                 let left = self.take_over(&row, reason, notifying)?;
                 self.send(&row, finding, reason, notifying)?;
-                Ok(left)
+                Ok(left.or(over))
             }
             Decision::Hold(reason) => {
                 self.record_hold(&row, reason, context.size, notifying.now)?;
-                Ok(context.lead)
+                Ok(context.lead.or(over))
             }
         }
     }
@@ -177,6 +212,12 @@ impl Notify<'_> {
             _ => Vec::new(),
         };
         let members = || members.iter().filter(|it| it.id != row.id);
+        let unheard = match case.level {
+            Level::Report => self.behind(row, &Heads::default())?,
+            _ => BTreeSet::new(),
+        };
+        let has_unheard =
+            !unheard.is_empty() || !self.members_behind(members(), notifying)?.is_empty();
         let mut joined = 0;
         for member in members().filter(|it| is_news(&it.case)) {
             // Of an exempt one the mail would say nothing.
@@ -184,21 +225,39 @@ impl Notify<'_> {
         }
         let since = notifying.now - Span::hours(1);
         let cap = self.mail().map_or(u32::MAX, |mail| mail.cases_per_hour_max);
+        let exemption = self.exemption_held_by(row, notifying)?;
         Ok(MailContext {
             // The canary's case is a test of the monitor, and accuses nobody.
             wanted: notifying.wanted && !self.findings.is_canary(&case.domain),
-            exemption: self.exemption_held_by(row, notifying)?,
+            exemption,
             lead: self.lead_of(row, notifying)?,
             joined,
             open_members: members().filter(|it| is_working(&it.case)).count() as u32,
+            has_unheard,
             size: finding.map_or(case.told.size, size_of),
             was_over: !case.reported && self.first_reason(row)? == SendReason::Again,
-            is_by_person: notifying.is_by_person,
+            // Only an exemption asks for it.
+            is_by_person: exemption.is_some() && self.was_ended_by_person(row)?,
             // Once the digest is to tell of a case it does, or the desk would read of it twice.
             has_room: !case.told.digest_due
                 && self.store.desk().cases_told_since(since, notifying.now)? < cap,
             now: notifying.now,
         })
+    }
+
+    /// Returns who did not hear all that was told of some cases in the mails of another, of those that go on.
+    fn members_behind<'a>(
+        &self,
+        members: impl Iterator<Item = &'a CaseRow>,
+        notifying: &Notifying<'_>,
+    ) -> Result<BTreeSet<String>, PipelineError> {
+        let (mut behind, heads) = (BTreeSet::new(), Heads::default());
+        for member in members.filter(|it| is_to_be_told_anew(it)) {
+            if self.exemption_held_by(member, notifying)?.is_none() {
+                behind.extend(self.behind(member, &heads)?);
+            }
+        }
+        Ok(behind)
     }
 
     /// Returns the exemption by which nobody is told of a case.
@@ -225,8 +284,20 @@ impl Notify<'_> {
         Ok(held_by)
     }
 
+    /// Returns whether a case is over because a person ended it, as its log has it.
+    fn was_ended_by_person(&self, row: &CaseRow) -> Result<bool, PipelineError> {
+        if is_working(&row.case) {
+            return Ok(false);
+        }
+        let end = self.store.desk().end_of(row.id, row.case.state)?;
+        Ok(end.is_some_and(|line| line.actor != ACTOR))
+    }
+
     /// Returns the other case in whose mails a case is told: that of its thread, or one of its campaign
     /// that was told of. News are told by a case that goes on; an end is told with its thread, whose lead may be over.
+    ///
+    /// Of a lead that is exempt nothing is told but the end that a person gave it: see [`decide_mail`]. No mail of a lead
+    /// names a case that is exempt, so its end is told in a mail of its own.
     fn lead_of(
         &self,
         row: &CaseRow,
@@ -234,6 +305,9 @@ impl Notify<'_> {
     ) -> Result<Option<i64>, PipelineError> {
         let to = self.desk_addressees(&row.case);
         let is_over = !is_working(&row.case);
+        if is_over && self.exemption_held_by(row, notifying)?.is_some() {
+            return Ok(None);
+        }
         // A lead speaks only to those who would hear of this case, and not at all where it is exempt.
         let leads = |it: &CaseRow| -> Result<bool, PipelineError> {
             Ok(it.id != row.id
@@ -241,7 +315,8 @@ impl Notify<'_> {
                 && it.case.reported
                 && (is_over || is_working(&it.case))
                 && self.desk_addressees(&it.case) == to
-                && self.exemption_held_by(it, notifying)?.is_none())
+                && (self.exemption_held_by(it, notifying)?.is_none()
+                    || is_over && self.was_ended_by_person(it)?))
         };
         if let Some(thread) = row.case.told.thread {
             if thread == row.id {
@@ -370,6 +445,19 @@ impl Notify<'_> {
         } else {
             row.case.reported
         };
+        let heads = Heads::default();
+        let letters = Letters {
+            reason,
+            hearing: self.hearing(row, When::Now, &heads)?,
+            behind: match reason {
+                SendReason::Missed => self.behind_of_thread(row, notifying)?,
+                _ => BTreeSet::new(),
+            },
+        };
+        // Of what was told before, not everybody heard.
+        if is_to_be_looked_at(row) {
+            case.told.verdicts.clear();
+        }
         case.told.at = Some(notifying.now);
         case.told.thread = Some(row.id);
         case.told.digest_due = false;
@@ -379,16 +467,15 @@ impl Notify<'_> {
         }
         let looked = self.check_before_mail(&case, finding)?;
         let finding = looked.as_ref().or(finding);
-        case.told.size = finding.map_or(case.told.size, size_of);
+        // Who is told what he missed alone is told in whole: the others know of the size before.
+        if reason != SendReason::Missed {
+            case.told.size = finding.map_or(case.told.size, size_of);
+        }
         let mail = CaseMail {
             case_id: row.id,
             case: &case,
             finding,
-            kind: match reason {
-                _ if reason.is_end() => MailKind::Closure,
-                _ if reason.is_first() => MailKind::Report,
-                _ => MailKind::Update,
-            },
+            kind: kind_of(reason),
             reason,
             now: notifying.now,
             paragraph: None,
@@ -404,10 +491,13 @@ impl Notify<'_> {
                 .note_evidence(row.id, case.revision, &hashes)?;
         }
         let mut count = 0;
-        for to in self.addressees_of(row.id, &mail)? {
-            count += usize::from(self.queue_case_mail(&mail, &to)?);
+        for to in self.desk_addressees(&case) {
+            let heard = letters.hearing.of_address(&to.address);
+            if let Some(mail) = letters.mail_to(&mail, &to.address, heard) {
+                count += usize::from(self.queue_case_mail(&mail, &to)?);
+            }
         }
-        self.queue_webhooks(row, &mail)?;
+        self.queue_webhooks(row, &mail, &letters)?;
         // Others than the desk are told of what the program decided, never of what a person asked for.
         if reason.is_end() {
             let over = StopReason::Over(case.state);
@@ -431,22 +521,21 @@ impl Notify<'_> {
         } else if notifying.is_asked {
             Ok(())
         } else {
-            self.report_members(row, case.revision, notifying)
+            self.report_members(row, (case.revision, reason), notifying)
         }
     }
 
-    /// Returns who gets a mail about a case: the desk; of its end, those of it who got what it ends.
-    fn addressees_of(
+    /// Returns who did not hear all that was told of a case and of those that are told in its mails.
+    fn behind_of_thread(
         &self,
-        case_id: i64,
-        mail: &CaseMail<'_>,
-    ) -> Result<Vec<Addressee>, PipelineError> {
-        let mut to = self.desk_addressees(mail.case);
-        if mail.kind == MailKind::Closure {
-            let messages = self.store.desk().message_heads(case_id)?;
-            to.retain(|to| has_beginning(&messages, &to.address, is_dropped));
-        }
-        Ok(to)
+        row: &CaseRow,
+        notifying: &Notifying<'_>,
+    ) -> Result<BTreeSet<String>, PipelineError> {
+        let mut behind = self.behind(row, &Heads::default())?;
+        let members = self.store.desk().cases_of_thread(row.id)?;
+        let members = members.iter().filter(|it| it.id != row.id);
+        behind.extend(self.members_behind(members, notifying)?);
+        Ok(behind)
     }
 
     /// Judges the domain of a case at the newest version before a mail about it, where that is not what `finding` was
@@ -509,11 +598,12 @@ impl Notify<'_> {
         Ok(self.store.desk().keep_dead_message(message, &reason, now)?)
     }
 
-    /// Notes that the cases of a campaign were told in the mail of one of them, of this number.
+    /// Notes that the cases of a campaign were told in the mail of one of them, of this number and for this reason. A mail to
+    /// those who missed one tells them of what they missed.
     fn report_members(
         &self,
         row: &CaseRow,
-        told_by: u32,
+        (told_by, why): (u32, SendReason),
         notifying: &Notifying<'_>,
     ) -> Result<(), PipelineError> {
         let mut members = self.store.desk().cases_of_thread(row.id)?;
@@ -524,7 +614,8 @@ impl Notify<'_> {
         let mut seen = BTreeSet::from([row.id]);
         for member in members {
             if !seen.insert(member.id)
-                || !is_news(&member.case)
+                || !(is_to_be_told_anew(&member)
+                    || is_news(&member.case) && why != SendReason::Missed)
                 || self.desk_addressees(&member.case) != to
             {
                 continue;
@@ -540,7 +631,21 @@ impl Notify<'_> {
                 None => self.findings.find(domain, at)?.finding,
             };
             let finding = known.or(computed.as_ref());
+            let reason = match member.case.reported {
+                true if member.case.told.verdicts.is_empty() => SendReason::Missed,
+                true if is_news(&member.case) => SendReason::NewVerdict,
+                true => SendReason::Missed,
+                false => self.first_reason(&member)?,
+            };
+            let letters = Letters {
+                reason,
+                hearing: self.hearing(&member, When::Now, &Heads::default())?,
+                behind: self.behind(&member, &Heads::default())?,
+            };
             let mut case = member.case.clone();
+            if is_to_be_looked_at(&member) {
+                case.told.verdicts.clear();
+            }
             case.reported = true;
             case.told.at = Some(notifying.now);
             case.told.thread = Some(row.id);
@@ -549,8 +654,7 @@ impl Notify<'_> {
                 case.told.verdicts.push(case.verdict);
             }
             case.told.size = finding.map_or(case.told.size, size_of);
-            let reason = HoldReason::Campaign(row.id);
-            case.told.held = Some(reason.to_string());
+            case.told.held = Some(HoldReason::Campaign(row.id).to_string());
             case.revision += 1;
             self.store.desk().save_case(&case)?;
             let mail = CaseMail {
@@ -558,15 +662,11 @@ impl Notify<'_> {
                 case: &case,
                 finding,
                 kind: MailKind::Report,
-                reason: match member.case.reported {
-                    true if member.case.told.verdicts.is_empty() => SendReason::Missed,
-                    true => SendReason::NewVerdict,
-                    false => self.first_reason(&member)?,
-                },
+                reason,
                 now: notifying.now,
                 paragraph: None,
             };
-            self.queue_webhooks(&member, &mail)?;
+            self.queue_webhooks(&member, &mail, &letters)?;
             self.draft_notices(&mail)?;
             let note = told_in_mail(row.id, told_by);
             self.store.desk().append_case_event(
@@ -605,7 +705,12 @@ impl Notify<'_> {
                     now,
                     paragraph: None,
                 };
-                self.queue_webhooks(&member, &mail)?;
+                let letters = Letters {
+                    reason,
+                    hearing: self.hearing(&member, When::Now, &Heads::default())?,
+                    behind: BTreeSet::new(),
+                };
+                self.queue_webhooks(&member, &mail, &letters)?;
             }
             self.store.desk().save_case(&case)?;
         }
@@ -613,10 +718,28 @@ impl Notify<'_> {
     }
 
     /// Queues what webhooks are told.
-    fn queue_webhooks(&self, row: &CaseRow, mail: &CaseMail<'_>) -> Result<(), PipelineError> {
-        if self.config.webhooks.is_empty() {
-            return Ok(());
+    fn queue_webhooks(
+        &self,
+        row: &CaseRow,
+        mail: &CaseMail<'_>,
+        letters: &Letters,
+    ) -> Result<(), PipelineError> {
+        for hook in &self.config.webhooks {
+            let heard = letters.hearing.of_url(&hook.url);
+            if let Some(mail) = letters.mail_to(mail, &hook.url, heard) {
+                self.queue_post(row, &mail, &hook.url)?;
+            }
         }
+        Ok(())
+    }
+
+    /// Queues a post to a webhook.
+    fn queue_post(
+        &self,
+        row: &CaseRow,
+        mail: &CaseMail<'_>,
+        url: &str,
+    ) -> Result<(), PipelineError> {
         let told = CaseRow {
             case: mail.case.clone(),
             ..row.clone()
@@ -631,28 +754,19 @@ impl Notify<'_> {
         if let Some(page) = self.case_page(row.id) {
             body["page"] = page.into();
         }
-        let octets = body.to_string().into_bytes();
-        let before = match mail.kind {
-            MailKind::Closure => self.store.desk().message_heads(row.id)?,
-            _ => Vec::new(),
+        let what = format!("{}.{}.hook", row.id, mail.case.revision);
+        let token = self.store.draw_token()?;
+        let message = NewMessage {
+            case_id: Some(row.id),
+            kind: MailKind::Webhook,
+            revision: mail.case.revision,
+            recipient: url.to_owned(),
+            sender: String::new(),
+            message_id: self.message_id(&what, &token, "webhook"),
+            subject: format!("{} of case {}", mail.kind.word(), row.id),
+            octets: body.to_string().into_bytes(),
         };
-        let heard = |url: &str| has_beginning(&before, url, is_dropped);
-        for hook in self.config.webhooks.iter().filter(|it| heard(&it.url)) {
-            let what = format!("{}.{}.hook", row.id, mail.case.revision);
-            let token = self.store.draw_token()?;
-            let message = NewMessage {
-                case_id: Some(row.id),
-                kind: MailKind::Webhook,
-                revision: mail.case.revision,
-                recipient: hook.url.clone(),
-                sender: String::new(),
-                message_id: self.message_id(&what, &token, "webhook"),
-                subject: format!("{} of case {}", mail.kind.word(), row.id),
-                octets: octets.clone(),
-            };
-            self.store.desk().queue_message(&message, mail.now)?;
-        }
-        Ok(())
+        Ok(self.store.desk().queue_message(&message, mail.now)?)
     }
 
     /// Drafts the notices of a case; those that need no approval are approved.
@@ -675,9 +789,21 @@ impl Notify<'_> {
             return self.note_no_notice(mail, &reason.to_string());
         }
         for to in addressees {
-            self.draft_for_addressee(mail, &to)?;
+            // What one of the desk missed is nothing new for whom the last notice reached.
+            if mail.reason != SendReason::Missed || !self.is_noticed(mail.case_id, &to.address)? {
+                self.draft_for_addressee(mail, &to)?;
+            }
         }
         Ok(())
+    }
+
+    /// Returns whether the last notice of a case to an address was sent, or will be.
+    fn is_noticed(&self, case_id: i64, address: &str) -> Result<bool, PipelineError> {
+        let messages = self.store.desk().message_heads(case_id)?;
+        let last = messages.iter().rfind(|it| {
+            it.message.kind == MailKind::Notice && is_same_address(&it.message.recipient, address)
+        });
+        Ok(last.is_some_and(|it| it.state != MessageState::Dropped || it.may_have_arrived()))
     }
 
     /// Notes why nobody beside the desk is told of a case.
@@ -764,7 +890,12 @@ impl Notify<'_> {
             now,
             paragraph: None,
         };
-        self.queue_webhooks(row, &mail)?;
+        let letters = Letters {
+            reason,
+            hearing: self.hearing(row, When::Now, &Heads::default())?,
+            behind: BTreeSet::new(),
+        };
+        self.queue_webhooks(row, &mail, &letters)?;
         self.draft_notices(&mail)?;
         Ok(self
             .store
@@ -798,11 +929,7 @@ impl Notify<'_> {
         // What is still open waits for its next judgement: only ends are told here.
         if row.is_some_and(|row| !is_working(&row.case)) {
             let findings = BTreeMap::new();
-            let notifying = Notifying {
-                is_by_person: true,
-                ..self.notifying(&findings)?
-            };
-            self.tell_of(&BTreeSet::from([id]), &notifying)
+            self.tell_of(&BTreeSet::from([id]), &self.notifying(&findings)?)
         } else {
             Ok(())
         }
@@ -814,27 +941,28 @@ impl Notify<'_> {
         if is_working(&row.case) || !row.case.reported {
             return Ok(None);
         }
-        let is_lost = match row.case.state {
-            CaseState::Dismissed => is_lost_by_dismissal,
-            _ => is_dropped,
+        let when = match row.case.state {
+            CaseState::Dismissed => When::Dismissed,
+            _ => When::Now,
         };
-        if self.is_unheard(row.id, is_lost)? {
+        let hearing = self.hearing(row, when, &Heads::default())?;
+        if hearing.is_nobody() {
             return Ok(Some(Ending::Held(HoldReason::NeverTold)));
         }
         let findings = BTreeMap::new();
-        let notifying = Notifying {
+        let context = MailContext {
+            // Its log does not say so before the step is taken.
             is_by_person: true,
-            ..self.notifying(&findings)?
+            ..self.mail_context(row, None, &self.notifying(&findings)?)?
         };
-        let context = self.mail_context(row, None, &notifying)?;
         let rules = self.mail().map_or(RULES, |mail| mail.rules);
         Ok(Some(match decide_mail(&row.case, &context, &rules) {
             Decision::Send(_) => {
-                let messages = self.store.desk().message_heads(row.id)?;
                 let to = self.desk_addressees(&row.case).into_iter();
                 let to = to.map(|it| it.address);
-                let heard = to.filter(|to| has_beginning(&messages, to, is_lost));
-                Ending::Mailed(heard.collect())
+                let is_nothing =
+                    |to: &String| matches!(hearing.of_address(to), Heard::Nothing { .. });
+                Ending::Mailed(to.filter(|to| !is_nothing(to)).collect())
             }
             Decision::Hold(reason) => Ending::Held(reason),
         }))
@@ -876,6 +1004,20 @@ fn is_news(case: &Case) -> bool {
         && case.level == Level::Report
         && !case.told.verdicts.contains(&case.verdict);
     is_reportable(case) || is_other
+}
+
+/// Returns whether a member of a campaign was told, and not to everybody.
+fn is_to_be_told_anew(row: &CaseRow) -> bool {
+    is_to_be_looked_at(row) && is_working(&row.case) && row.case.level == Level::Report
+}
+
+/// Returns what a mail is that is sent for a reason.
+fn kind_of(reason: SendReason) -> MailKind {
+    match reason {
+        _ if reason.is_end() => MailKind::Closure,
+        _ if reason.is_first() => MailKind::Report,
+        _ => MailKind::Update,
+    }
 }
 
 /// Returns whether a case is not over.

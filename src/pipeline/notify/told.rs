@@ -1,17 +1,26 @@
-//! What a case was told, and what is not told after all: a mail that was dropped told nobody.
+//! Who heard what of a case: what each row of the outbox says, and the lines of the case's log.
 //!
-//! A case keeps that it was told, and what, from the moment its mail is queued. Where the mail is dropped, that is taken
-//! back here, so that it is told later. Which mail told a case that is told in the mails of another stands in its log: a
-//! time would not do, for clocks are set and messages are tried anew.
+//! A listener is an address of the desk, one of a zone, or a webhook. Each heard of a case what was sent to it since its
+//! end was last told to it. What was dropped before it was sent told nobody; what a server may have, though it did not say so,
+//! perhaps. Who heard nothing is told as if for the first time, and of no end; who heard a part is told the rest; who heard
+//! all is told nothing twice.
+//!
+//! A case keeps that it was told, and what, from the moment its mail is queued. Where a mail does not leave after all, that
+//! is taken back here: [`Notify::forget_told`]. Which mail told a case that is told in the mails of another stands in its
+//! log: a time would not do, for clocks are set and messages are tried anew.
 
-use std::collections::BTreeSet;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::rc::Rc;
 
-use crate::case::{CaseState, HoldReason, SendReason, Told};
+use crate::case::{CaseState, HoldReason, Letter, SendReason, Told};
+use crate::mailer::is_same_address;
 use crate::pipeline::error::PipelineError;
 use crate::pipeline::notify::Notify;
 use crate::pipeline::notify::compose::ACTOR;
-use crate::pipeline::notify::passage::{is_dropped, is_first, is_report, since_closure};
-use crate::store::{CaseEventRow, CaseRow, MailKind, MessageRow};
+use crate::pipeline::notify::passage::{is_first, is_report, letter_of};
+use crate::store::{CaseEventRow, CaseRow, MailKind, MessageRow, MessageState};
+use crate::time::Timestamp;
 
 /// What the log says of a case whose first report was a line of the digest.
 pub(in crate::pipeline) const TOLD_IN_DIGEST: &str = "told in the digest";
@@ -56,42 +65,293 @@ impl Telling {
     }
 }
 
-/// Returns the numbers of the mails of a case that reached nobody and will not: one that reached one of its recipients
-/// was told.
-fn lost_revisions(messages: &[MessageRow]) -> BTreeSet<u32> {
-    let of = |is_lost: bool| {
-        let reports = messages.iter().filter(|row| is_report(row));
-        let these = reports.filter(move |row| is_dropped(row) == is_lost);
-        these
-            .map(|row| row.message.revision)
-            .collect::<BTreeSet<u32>>()
-    };
-    &of(true) - &of(false)
+/// What a listener heard of a case since its end was last told to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::pipeline) enum Heard {
+    /// All that was told, or will.
+    All,
+    /// Not what was told last, as far as is known.
+    Part,
+    /// Nothing: the mails that would have told it did not leave.
+    Nothing {
+        /// Whether it was told of the case and of its end before.
+        again: bool,
+    },
 }
 
+/// What becomes of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fortune {
+    /// It was sent, or will be.
+    Leaves,
+    /// It does not leave any more, and nobody knows whether it did.
+    Unknown,
+    /// It does not leave.
+    Lost,
+}
+
+/// A message that tells of a case, or of its end.
+#[derive(Debug, Clone)]
+struct Line {
+    id: i64,
+    /// The case whose mail it is.
+    case: i64,
+    is_closure: bool,
+    /// Whether it tells its recipient of the case for the first time, as far as is known.
+    is_first: bool,
+    recipient: String,
+    /// Whether it is mail; `false` of a post.
+    is_mail: bool,
+    /// Whether its recipient is one of those that are configured now.
+    is_current: bool,
+    fortune: Fortune,
+}
+
+/// Of which time it is asked who heard of a case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::pipeline) enum When {
+    /// Now.
+    Now,
+    /// Once what waits about it is dropped by a dismissal.
+    Dismissed,
+    /// When the message of a number is to leave.
+    Before(i64),
+}
+
+/// Who heard what of a case.
+#[derive(Debug, Clone, Default)]
+pub(in crate::pipeline) struct Hearing {
+    case: i64,
+    /// What told of it, and of its end, in the order in which it was queued.
+    lines: Vec<Line>,
+    /// Whether the digest told of it since it was opened.
+    has_digest: bool,
+    /// Whether nothing told of it after the digest.
+    is_digest_last: bool,
+}
+
+impl Hearing {
+    /// Returns what an address of a mail heard. One that has no mail of the case stands in for those that are configured
+    /// no more.
+    pub(in crate::pipeline) fn of_address(&self, address: &str) -> Heard {
+        let mail = || self.lines.iter().filter(|it| it.is_mail);
+        let is_own = |it: &&Line| is_same_address(&it.recipient, address);
+        let heard = if mail().any(|it| is_own(&it)) {
+            self.fold(mail().filter(is_own))
+        } else {
+            self.fold(mail().filter(|it| !it.is_current))
+        };
+        match heard {
+            Some(_) if self.is_digest_last => Heard::All,
+            Some(Heard::Nothing { .. }) if self.has_digest => Heard::Part,
+            Some(heard) => heard,
+            None => Heard::All,
+        }
+    }
+
+    /// Returns what a webhook heard.
+    pub(in crate::pipeline) fn of_url(&self, url: &str) -> Heard {
+        let own = self.lines.iter().filter(|it| !it.is_mail);
+        let heard = self.fold(own.filter(|it| it.recipient == url));
+        heard.unwrap_or(Heard::All)
+    }
+
+    /// Returns whether nobody heard of the case, though it was to be told.
+    pub(in crate::pipeline) fn is_nobody(&self) -> bool {
+        let mut each: BTreeMap<&str, Vec<&Line>> = BTreeMap::new();
+        for line in &self.lines {
+            each.entry(&line.recipient).or_default().push(line);
+        }
+        let each = each.into_values();
+        let heard: Vec<Heard> = each.filter_map(|of| self.fold(of.into_iter())).collect();
+        let is_nothing = |it: &Heard| matches!(it, Heard::Nothing { .. });
+        !self.has_digest && !heard.is_empty() && heard.iter().all(is_nothing)
+    }
+
+    /// Returns what some messages, of one listener, told of the case; `None` if nothing since they told its end.
+    fn fold<'a>(&self, lines: impl Iterator<Item = &'a Line>) -> Option<Heard> {
+        let mut told: Vec<&Line> = Vec::new();
+        let mut again = false;
+        for line in lines {
+            if !line.is_closure {
+                told.push(line);
+            } else if line.fortune != Fortune::Lost {
+                again |= !told.is_empty();
+                // The end of another case ends only what its mails told.
+                told.retain(|it| line.case != self.case && it.case != line.case);
+            }
+        }
+        let last = told.last()?;
+        let is_lost = told.iter().all(|it| it.fortune == Fortune::Lost);
+        Some(if is_lost && told.iter().any(|it| it.is_first) {
+            Heard::Nothing { again }
+        } else if last.fortune == Fortune::Leaves {
+            Heard::All
+        } else {
+            Heard::Part
+        })
+    }
+}
+
+/// The messages of cases, as long as they do not change.
+pub(in crate::pipeline) type Heads = RefCell<HashMap<i64, Rc<[MessageRow]>>>;
+
 impl Notify<'_> {
-    /// Returns whether nobody hears of a case any more once what is lost is lost: its first report was among that.
-    pub(in crate::pipeline) fn is_unheard(
+    /// Returns who heard what of a case.
+    pub(in crate::pipeline) fn hearing(
         &self,
-        case_id: i64,
-        is_lost: impl Fn(&MessageRow) -> bool,
+        row: &CaseRow,
+        when: When,
+        heads: &Heads,
+    ) -> Result<Hearing, PipelineError> {
+        // Of one that was never told nobody heard.
+        if row.case.revision == 0 {
+            return Ok(Hearing::default());
+        }
+        let log = self.store.desk().case_events(row.id)?;
+        let opened = log.iter().rposition(|line| {
+            let event = &line.event;
+            event.to == CaseState::Open && event.from != Some(event.to)
+        });
+        let opened = opened.unwrap_or_default();
+        let tellings = log.iter().enumerate();
+        let tellings = tellings.filter_map(|(i, line)| Some((i, line, Telling::of(line)?)));
+        let (mut told_in, mut digest, mut last) = (BTreeSet::new(), None, None);
+        for (i, line, telling) in tellings {
+            last = Some(telling);
+            match telling {
+                Telling::Own(_) => {}
+                Telling::Digest => digest = Some(i),
+                Telling::InMailOf(lead, revision) => {
+                    let of_lead = self.heads_of(lead, heads)?;
+                    let revision = revision.or_else(|| mail_at(&of_lead, line.event.at));
+                    told_in.extend(revision.map(|revision| (lead, revision)));
+                }
+            }
+        }
+        let has_digest = digest.is_some_and(|at| at >= opened);
+        let mut lines = self.lines_of(row, row.id, when, heads, |_| true)?;
+        let leads: BTreeSet<i64> = told_in.iter().map(|(lead, _)| *lead).collect();
+        for lead in leads {
+            let told = |it: &MessageRow| {
+                it.message.kind != MailKind::Webhook
+                    && (letter_of(it) == Some(Letter::Closure)
+                        || told_in.contains(&(lead, it.message.revision)))
+            };
+            lines.extend(self.lines_of(row, lead, when, heads, told)?);
+        }
+        lines.sort_by_key(|line| line.id);
+        Ok(Hearing {
+            case: row.id,
+            lines,
+            has_digest,
+            is_digest_last: has_digest && last == Some(Telling::Digest),
+        })
+    }
+
+    /// Returns whether the mail of a case with a number tells of another one of its campaign that is dismissed or exempt by
+    /// now: it is told anew without that.
+    pub(in crate::pipeline) fn names_withdrawn(
+        &self,
+        lead: &CaseRow,
+        revision: u32,
     ) -> Result<bool, PipelineError> {
-        let messages = self.store.desk().message_heads(case_id)?;
-        // Each recipient has closures of its own.
-        let mut recipients: Vec<&str> = messages
+        let desk = self.store.desk();
+        let mut members = desk.cases_of_thread(lead.id)?;
+        if let Some(campaign) = lead.campaign {
+            members.extend(desk.cases_of_campaign(campaign)?);
+        }
+        let now = self.clock.now();
+        let exemptions = desk.exemptions_in_force(now)?;
+        let telling = Telling::InMailOf(lead.id, Some(revision));
+        for member in members.iter().filter(|it| it.id != lead.id) {
+            let is_withdrawn = member.case.state == CaseState::Dismissed
+                || self
+                    .exemption_among(&exemptions, &member.case, None, now)?
+                    .is_some();
+            if is_withdrawn {
+                let log = desk.case_events(member.id)?;
+                if log.iter().any(|line| Telling::of(line) == Some(telling)) {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    /// Returns the messages of a case, kept or read.
+    fn heads_of(&self, case: i64, heads: &Heads) -> Result<Rc<[MessageRow]>, PipelineError> {
+        if let Some(known) = heads.borrow().get(&case) {
+            return Ok(Rc::clone(known));
+        }
+        let read: Rc<[MessageRow]> = self.store.desk().message_heads(case)?.into();
+        heads.borrow_mut().insert(case, Rc::clone(&read));
+        Ok(read)
+    }
+
+    /// Returns those messages of a case that tell of `row`, which is that case or was told in its mails.
+    fn lines_of(
+        &self,
+        row: &CaseRow,
+        case: i64,
+        when: When,
+        heads: &Heads,
+        is_chosen: impl Fn(&MessageRow) -> bool,
+    ) -> Result<Vec<Line>, PipelineError> {
+        let current = self.desk_addressees(&row.case);
+        let is_own = case == row.id;
+        let mut lines = Vec::new();
+        for it in self
+            .heads_of(case, heads)?
             .iter()
-            .map(|it| it.message.recipient.as_str())
-            .collect();
-        recipients.sort_unstable();
-        recipients.dedup();
-        let told = recipients
-            .into_iter()
-            .flat_map(|to| since_closure(&messages, move |row| row.message.recipient == to));
-        let told: Vec<&MessageRow> = told.collect();
-        let by_mail = self.mail().is_some();
-        let mut firsts = told.iter().filter(|row| is_first(row));
-        let has_first = firsts.any(|row| row.message.kind == MailKind::Report || !by_mail);
-        Ok(has_first && told.iter().all(|row| is_lost(row)))
+            .filter(|it| is_chosen(it))
+        {
+            let is_mail = it.message.kind != MailKind::Webhook;
+            let letter = letter_of(it);
+            let is_before = match when {
+                When::Before(id) => it.id < id,
+                _ => true,
+            };
+            if !is_before || !matches!(letter, Some(Letter::Report | Letter::Closure)) {
+                continue;
+            }
+            let is_closure = letter == Some(Letter::Closure);
+            let recipient = it.message.recipient.clone();
+            let is_current = !is_mail
+                || self.mail().is_none()
+                || (current.iter()).any(|to| is_same_address(&to.address, &recipient));
+            let is_taken_back = is_own && when == When::Dismissed && !is_closure;
+            lines.push(Line {
+                id: it.id,
+                case,
+                is_closure,
+                is_first: is_first(it) || !is_own,
+                is_mail,
+                is_current,
+                fortune: fortune_of(it, is_taken_back || !is_current),
+                recipient,
+            });
+        }
+        Ok(lines)
+    }
+
+    /// Returns who of those that are told of a case now did not hear all of it: addresses and URLs. Nobody, unless that is
+    /// noted of the case.
+    pub(in crate::pipeline) fn behind(
+        &self,
+        row: &CaseRow,
+        heads: &Heads,
+    ) -> Result<BTreeSet<String>, PipelineError> {
+        if !is_to_be_looked_at(row) {
+            return Ok(BTreeSet::new());
+        }
+        let hearing = self.hearing(row, When::Now, heads)?;
+        let to = self.desk_addressees(&row.case).into_iter();
+        let to = to.map(|it| it.address);
+        let mail = to.filter(|to| hearing.of_address(to) != Heard::All);
+        let urls = self.config.webhooks.iter().map(|it| it.url.clone());
+        let posts = urls.filter(|url| hearing.of_url(url) != Heard::All);
+        Ok(mail.chain(posts).collect())
     }
 
     /// Returns the reason for the first mail about a case since it was opened, or opened again.
@@ -103,99 +363,91 @@ impl Notify<'_> {
         Ok(SendReason::first(&row.case, was_over))
     }
 
-    /// Notes of a case whose mails were dropped, and of the cases that were told in them, that nobody was told. Of one that
-    /// was told before, only what the dropped mail told is forgotten. Part of the transaction that drops them.
+    /// Notes of a case of which messages do not leave, and of the cases that were told in them, who is to be told anew: all,
+    /// or those who did not hear what was told last. Part of the transaction that drops them.
     pub(in crate::pipeline) fn forget_told(
         &self,
-        row: &CaseRow,
+        id: i64,
         dropped: &[MessageRow],
     ) -> Result<(), PipelineError> {
         let desk = self.store.desk();
-        let is_unheard = self.is_unheard(row.id, is_dropped)?;
-        let messages = desk.message_heads(row.id)?;
-        let lost = lost_revisions(&messages);
-        let just = dropped.iter().map(|it| it.message.revision);
-        let just: BTreeSet<u32> = just.filter(|it| lost.contains(it)).collect();
-        for member in desk.cases_of_thread(row.id)? {
-            if member.id != row.id && member.case.reported {
-                self.forget_member(row.id, &member, (&just, is_unheard))?;
-            }
-        }
-        let Some(now) = desk.case_by_id(row.id)?.filter(|it| it.case.reported) else {
+        let heads = Heads::default();
+        let Some(row) = desk.case_by_id(id)? else {
             return Ok(());
         };
-        let reports = messages.iter().filter(|row| is_report(row));
-        let left = reports
-            .filter(|row| !is_dropped(row))
-            .map(|row| row.message.revision);
-        let newest = left.max();
-        if is_unheard {
-            self.forget_case(&now)
-        } else if just.iter().any(|it| newest.is_none_or(|left| *it > left)) {
-            self.forget_last(&now)
+        let mut cases = Vec::new();
+        // A post tells of one case alone.
+        if dropped
+            .iter()
+            .any(|it| is_report(it) && it.message.kind != MailKind::Webhook)
+        {
+            cases = desk.cases_of_thread(id)?;
+            // Those that were told in its mails may be told in another's by now.
+            if let Some(campaign) = row.campaign {
+                cases.extend(desk.cases_of_campaign(campaign)?);
+            }
+        }
+        cases.push(row);
+        let mut seen = BTreeSet::new();
+        for row in cases {
+            if row.case.reported && seen.insert(row.id) {
+                self.forget_of(&row, &heads)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes of a case who is to be told anew.
+    fn forget_of(&self, row: &CaseRow, heads: &Heads) -> Result<(), PipelineError> {
+        let mut case = row.case.clone();
+        case.told.at = None;
+        if self.hearing(row, When::Now, heads)?.is_nobody() {
+            case.reported = false;
+            case.told = Told::default();
         } else {
-            Ok(())
-        }
-    }
-
-    /// Takes back what a case was told in a mail of its lead, if that mail was dropped: `just` now, or all of them.
-    fn forget_member(
-        &self,
-        lead: i64,
-        member: &CaseRow,
-        (just, all): (&BTreeSet<u32>, bool),
-    ) -> Result<(), PipelineError> {
-        let log = self.store.desk().case_events(member.id)?;
-        let begins = log.iter().rposition(|line| {
-            let event = &line.event;
-            event.to == CaseState::Open && event.from != Some(event.to)
-        });
-        let since = log.get(begins.unwrap_or_default()..).unwrap_or_default();
-        let mut tellings: Vec<Telling> = since.iter().filter_map(Telling::of).collect();
-        let was_lost = match tellings.pop() {
-            Some(Telling::InMailOf(case, revision)) if case == lead => {
-                all || revision.is_none_or(|it| just.contains(&it)) && !just.is_empty()
-            }
-            _ => false,
-        };
-        if !was_lost {
-            return Ok(());
-        }
-        for telling in tellings {
-            if self.was_heard(member.id, telling)? {
-                return self.forget_last(member);
+            let asked = CaseRow {
+                case: case.clone(),
+                ..row.clone()
+            };
+            if self.behind(&asked, heads)?.is_empty() {
+                return Ok(());
             }
         }
-        self.forget_case(member)
-    }
-
-    /// Returns whether somebody heard what a line of a case's log says that it was told, or will.
-    fn was_heard(&self, case_id: i64, telling: Telling) -> Result<bool, PipelineError> {
-        let (of, revision) = match telling {
-            Telling::Digest => return Ok(true),
-            Telling::Own(revision) => (case_id, Some(revision)),
-            Telling::InMailOf(lead, revision) => (lead, revision),
-        };
-        let lost = lost_revisions(&self.store.desk().message_heads(of)?);
-        Ok(revision.is_none_or(|it| !lost.contains(&it)))
-    }
-
-    /// Notes of a case that nobody was told of it.
-    fn forget_case(&self, row: &CaseRow) -> Result<(), PipelineError> {
-        let mut case = row.case.clone();
-        case.reported = false;
-        case.told = Told::default();
         self.store.desk().save_case(&case)?;
         Ok(())
     }
+}
 
-    /// Notes of a case that what it was told last is not known to anybody: without what was told, the next mail is due.
-    fn forget_last(&self, row: &CaseRow) -> Result<(), PipelineError> {
-        let mut case = row.case.clone();
-        case.told.verdicts.clear();
-        self.store.desk().save_case(&case)?;
-        Ok(())
+/// Returns whether somebody may not have heard what a case was told last: then it does not say when that was.
+pub(in crate::pipeline) fn is_to_be_looked_at(row: &CaseRow) -> bool {
+    row.case.reported && row.case.told.at.is_none()
+}
+
+/// Returns what becomes of a message, or what would be if it were taken back as long as it waits.
+fn fortune_of(row: &MessageRow, is_taken_back: bool) -> Fortune {
+    let is_lost = match row.state {
+        MessageState::Queued | MessageState::Dead => is_taken_back,
+        MessageState::Dropped => row.sent_at.is_none(),
+        MessageState::Sending | MessageState::Sent => false,
+    };
+    match is_lost {
+        true if row.may_have_arrived() => Fortune::Unknown,
+        true => Fortune::Lost,
+        false => Fortune::Leaves,
     }
+}
+
+/// Returns the number of the mail of a case by which another was told at a time: of the newest that was queued by then. One
+/// that was tried anew counts as queued later: so the oldest, if there is none.
+fn mail_at(messages: &[MessageRow], at: Timestamp) -> Option<u32> {
+    let reports = || {
+        let mail = messages.iter();
+        mail.filter(|it| matches!(it.message.kind, MailKind::Report | MailKind::Update))
+    };
+    let newest = reports().rfind(|it| it.queued_at <= at);
+    newest
+        .or_else(|| reports().next())
+        .map(|it| it.message.revision)
 }
 
 #[cfg(test)]

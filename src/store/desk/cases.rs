@@ -574,6 +574,20 @@ impl Desk<'_> {
         })
     }
 
+    /// Returns the newest line of a case's log that moved it to a state.
+    pub fn end_of(&self, id: i64, state: CaseState) -> Result<Option<CaseEventRow>, StoreError> {
+        let rows = self.store.run(|db| {
+            let sql = "select at, written_at, actor, from_state, to_state, note, uid
+                         from case_event
+                        where case_id = ?1 and to_state = ?2
+                              and (from_state is null or from_state <> to_state)
+                        order by id desc limit 1";
+            db.query(sql, params![id, state.word()], RawLine::read)
+        })?;
+        let mut lines = rows.into_iter().map(|raw| self.finish_line(raw));
+        lines.next().transpose()
+    }
+
     /// Returns a case's log, oldest first.
     pub fn case_events(&self, id: i64) -> Result<Vec<CaseEventRow>, StoreError> {
         let rows = self.store.run(|db| {

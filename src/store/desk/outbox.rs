@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::outbox::{LEASE, Next, plain_reply};
+use crate::outbox::{LEASE, Next, PERHAPS_SENT, plain_reply};
 use crate::store::desk::Desk;
 use crate::store::door::{Fault, Row, params};
 use crate::store::error::StoreError;
@@ -225,6 +225,12 @@ pub struct MessageRow {
 }
 
 impl MessageRow {
+    /// Returns whether its recipient may have it: a server took it, or was handed it and did not say.
+    pub fn may_have_arrived(&self) -> bool {
+        let note = self.last_reply.as_deref().unwrap_or_default();
+        self.sent_at.is_some() || self.fate.is_some() || note.starts_with(PERHAPS_SENT)
+    }
+
     /// Returns the word of where it stands: of one that the server took and that came back, its fate.
     pub fn standing(&self) -> &'static str {
         match (self.state, self.fate) {
@@ -255,6 +261,25 @@ pub fn shown_url(url: &str) -> String {
 
 /// The columns of a message that [`read_head`] reads: all but its octets.
 const HEAD: &str = "id, case_id, revision, recipient, sender, message_id, subject, state, attempt_count, queued_at, next_attempt_at, sent_at, last_reply, kind, bounced_at, fate";
+
+/// Returns the SQL of what is noted of a message: of one that a server may have, behind the words that say so.
+fn noted(note: &str) -> String {
+    let perhaps = format!("'{PERHAPS_SENT}'");
+    let is_perhaps = |it: &str| format!("coalesce({it}, '') like '{PERHAPS_SENT}%'");
+    format!(
+        "case when {} and not {} then {perhaps} || coalesce({note}, '') else {note} end",
+        is_perhaps("last_reply"),
+        is_perhaps(note)
+    )
+}
+
+/// Returns the SQL of what is noted of a message that a server may have since now.
+fn noted_perhaps(note: &str) -> String {
+    format!(
+        "case when coalesce(last_reply, '') like '{PERHAPS_SENT}%' then last_reply
+              else '{PERHAPS_SENT}' || {note} end"
+    )
+}
 
 /// Goes from the oldest message of a recipient to that of the next one, in the order of `message_by_lane`, and looks
 /// at none between them.
@@ -384,7 +409,8 @@ impl Desk<'_> {
         let sql = format!(
             // Taking and checking in one statement: two processes could both find room and both send.
             "update message
-                set state = 'sending', attempt_count = attempt_count + 1, next_attempt_at = ?2
+                set state = 'sending', attempt_count = attempt_count + 1, next_attempt_at = ?2,
+                    last_reply = case when state = 'sending' then {broken_off} else last_reply end
               where id = ?1 and state in ('queued', 'sending') and next_attempt_at <= ?3
                     and (select count(*)
                            from message s {by_recipient}
@@ -401,6 +427,8 @@ impl Desk<'_> {
                            from message s {in_hand}
                           where s.state = 'sending' and s.next_attempt_at > ?3) < ?6
              returning {HEAD}, octets",
+            // One that is in hand and due again was left by a process that was killed, or stopped.
+            broken_off = noted_perhaps("'the attempt was broken off'"),
             by_sent = by_index("message_by_sent"),
             in_hand = by_index("message_in_hand"),
             by_recipient = by_index("message_by_recipient")
@@ -491,7 +519,8 @@ impl Desk<'_> {
                          from message
                         where case_id = ? and recipient = ?
                               and kind in ('report', 'update', 'closure') and message_id like '<%'
-                              and state <> 'dropped'
+                              and (state <> 'dropped' or sent_at is not null
+                                   or last_reply like 'perhaps sent; %')
                         order by id";
             db.values(sql, params![case_id, recipient])
         })?;
@@ -501,12 +530,14 @@ impl Desk<'_> {
     /// Takes messages that wait, were given up or came back out of the outbox. Returns how many.
     pub fn drop_message(&self, id: i64, note: &str) -> Result<usize, StoreError> {
         self.store.run(|db| {
-            let sql = "update message
-                          set state = 'dropped', last_reply = ?2
-                        where id = ?1
-                              and (state in ('queued', 'dead')
-                                   or (state = 'sent' and fate is not null))";
-            db.execute(sql, params![id, note])
+            let sql = format!(
+                "update message
+                    set state = 'dropped', last_reply = {noted}
+                  where id = ?1
+                        and (state in ('queued', 'dead') or (state = 'sent' and fate is not null))",
+                noted = noted("?2")
+            );
+            db.execute(&sql, params![id, note])
         })
     }
 
@@ -658,14 +689,18 @@ impl Desk<'_> {
         };
         self.store
             .run(|db| {
-                let sql = "update message
-                              set state = ?2, next_attempt_at = coalesce(?3, next_attempt_at),
-                                  sent_at = ?4, last_reply = ?5
-                            where id = ?1
-                                  and ((state = 'sending' and attempt_count = ?6)
-                                       or (?2 = 'sent' and state in ('queued', 'sending')))";
+                let sql = format!(
+                    "update message
+                        set state = ?2, next_attempt_at = coalesce(?3, next_attempt_at),
+                            sent_at = ?4,
+                            last_reply = case when ?2 = 'sent' then ?5 else {noted} end
+                      where id = ?1
+                            and ((state = 'sending' and attempt_count = ?6)
+                                 or (?2 = 'sent' and state in ('queued', 'sending')))",
+                    noted = noted("?5")
+                );
                 db.execute(
-                    sql,
+                    &sql,
                     params![id, state.word(), next_attempt_at, sent_at, reply, attempt],
                 )
             })
@@ -677,14 +712,20 @@ impl Desk<'_> {
     pub fn retry_message(&self, id: i64, anew: bool, now: Timestamp) -> Result<bool, StoreError> {
         self.store
             .run(|db| {
-                let sql = "update message
-                              set state = 'queued', next_attempt_at = ?2, fate = null,
-                                  bounced_at = null, sent_at = null,
-                                  queued_at = case when ?3 = 1 then ?2 else queued_at end
-                            where id = ?1
-                                  and (state in ('queued', 'dead')
-                                       or (state = 'sent' and fate in ('undelivered', 'bounced')))";
-                db.execute(sql, params![id, now, i64::from(anew)])
+                // What came back may have come back from one of those that its address stands for.
+                let sql = format!(
+                    "update message
+                        set state = 'queued', next_attempt_at = ?2, fate = null, bounced_at = null,
+                            sent_at = null,
+                            last_reply = case when state = 'sent' or fate is not null
+                                              then {perhaps} else last_reply end,
+                            queued_at = case when ?3 = 1 then ?2 else queued_at end
+                      where id = ?1
+                            and (state in ('queued', 'dead')
+                                 or (state = 'sent' and fate in ('undelivered', 'bounced')))",
+                    perhaps = noted_perhaps("coalesce(last_reply, '')")
+                );
+                db.execute(&sql, params![id, now, i64::from(anew)])
             })
             .map(|count| count > 0)
     }
@@ -693,10 +734,13 @@ impl Desk<'_> {
     pub fn stop_message(&self, id: i64, state: MessageState, note: &str) -> Result<(), StoreError> {
         self.store
             .run(|db| {
-                let sql = "update message
-                              set state = ?2, last_reply = ?3, attempt_count = attempt_count - 1
-                            where id = ?1 and state = 'sending'";
-                db.execute(sql, params![id, state.word(), note])
+                let sql = format!(
+                    "update message
+                        set state = ?2, last_reply = {noted}, attempt_count = attempt_count - 1
+                      where id = ?1 and state = 'sending'",
+                    noted = noted("?3")
+                );
+                db.execute(&sql, params![id, state.word(), note])
             })
             .map(|_| ())
     }
@@ -727,12 +771,15 @@ impl Desk<'_> {
     ) -> Result<(), StoreError> {
         self.store
             .run(|db| {
-                let sql = "update message
-                              set state = 'queued', next_attempt_at = ?2,
-                                  attempt_count = attempt_count - 1,
-                                  last_reply = coalesce(?3, last_reply)
-                            where id = ?1 and state = 'sending'";
-                db.execute(sql, params![id, at, note])
+                let sql = format!(
+                    "update message
+                        set state = 'queued', next_attempt_at = ?2,
+                            attempt_count = attempt_count - 1,
+                            last_reply = {noted}
+                      where id = ?1 and state = 'sending'",
+                    noted = noted("coalesce(?3, last_reply)")
+                );
+                db.execute(&sql, params![id, at, note])
             })
             .map(|_| ())
     }
