@@ -38,7 +38,7 @@ pub const REASONS: [Reason; 19] = [
     reason(
         "zonemd",
         "the records are not those of the digest that the zone carries (RFC 8976), or one is required and missing",
-        "what signs the zone; a primary that serves a broken copy",
+        "what signs the zone; a primary that serves a broken copy, or other TTLs or other capitals than were signed (findings/servers-spoil-digests.sh)",
     ),
     reason(
         "soa-mismatch",

@@ -237,13 +237,13 @@ fn an_old_line_that_is_imported_shows_nothing_of_a_zone_whose_source_is_awaited(
     let path = |name: &str| bench.path().join(name).display().to_string();
     bench.run(0, &["import", "feed", &path("old.ndjson")]);
     let zone = customer("op.test");
-    bench.write("old-20260922.zone", zone);
+    bench.write("old-20260923.zone", zone);
     bench.run(
         0,
         &[
             "import",
             "zonefile",
-            &path("old-20260922.zone"),
+            &path("old-20260923.zone"),
             "--zone",
             "cust.example.",
             "--time-pattern",

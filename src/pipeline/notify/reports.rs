@@ -427,6 +427,23 @@ impl Notify<'_> {
         Ok(())
     }
 
+    /// Returns who gets which mail about a case.
+    fn letters(
+        &self,
+        row: &CaseRow,
+        reason: SendReason,
+        notifying: &Notifying<'_>,
+    ) -> Result<Letters, PipelineError> {
+        Ok(Letters {
+            reason,
+            hearing: self.hearing(row, When::Now, &Heads::default())?,
+            behind: match reason {
+                SendReason::Missed => self.behind_of_thread(row, notifying)?,
+                _ => BTreeSet::new(),
+            },
+        })
+    }
+
     /// Queues the mails about a case, and notes what was told.
     fn send(
         &self,
@@ -445,15 +462,7 @@ impl Notify<'_> {
         } else {
             row.case.reported
         };
-        let heads = Heads::default();
-        let letters = Letters {
-            reason,
-            hearing: self.hearing(row, When::Now, &heads)?,
-            behind: match reason {
-                SendReason::Missed => self.behind_of_thread(row, notifying)?,
-                _ => BTreeSet::new(),
-            },
-        };
+        let letters = self.letters(row, reason, notifying)?;
         // Of what was told before, not everybody heard.
         if is_to_be_looked_at(row) {
             case.told.verdicts.clear();
