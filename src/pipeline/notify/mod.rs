@@ -17,6 +17,7 @@ pub(in crate::pipeline) mod alerts;
 pub(in crate::pipeline) mod compose;
 pub(in crate::pipeline) mod deliver;
 pub(in crate::pipeline) mod lanes;
+pub(in crate::pipeline) mod letters;
 pub(in crate::pipeline) mod notices;
 pub(in crate::pipeline) mod passage;
 pub(in crate::pipeline) mod reports;

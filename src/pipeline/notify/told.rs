@@ -18,7 +18,7 @@ use crate::mailer::is_same_address;
 use crate::pipeline::error::PipelineError;
 use crate::pipeline::notify::Notify;
 use crate::pipeline::notify::compose::ACTOR;
-use crate::pipeline::notify::passage::{is_first, is_report, letter_of};
+use crate::pipeline::notify::letters::{is_first, is_report, letter_of};
 use crate::store::{CaseEventRow, CaseRow, MailKind, MessageRow, MessageState};
 use crate::time::Timestamp;
 
