@@ -427,20 +427,17 @@ impl Notify<'_> {
         Ok(())
     }
 
-    /// Returns who gets which mail about a case.
+    /// Returns who gets which mail about a case, of which some did not hear all.
     fn letters(
         &self,
         row: &CaseRow,
         reason: SendReason,
-        notifying: &Notifying<'_>,
+        behind: BTreeSet<String>,
     ) -> Result<Letters, PipelineError> {
         Ok(Letters {
             reason,
             hearing: self.hearing(row, When::Now, &Heads::default())?,
-            behind: match reason {
-                SendReason::Missed => self.behind_of_thread(row, notifying)?,
-                _ => BTreeSet::new(),
-            },
+            behind,
         })
     }
 
@@ -462,7 +459,11 @@ impl Notify<'_> {
         } else {
             row.case.reported
         };
-        let letters = self.letters(row, reason, notifying)?;
+        let behind = match reason {
+            SendReason::Missed => self.behind_of_thread(row, notifying)?,
+            _ => BTreeSet::new(),
+        };
+        let letters = self.letters(row, reason, behind)?;
         // Of what was told before, not everybody heard.
         if is_to_be_looked_at(row) {
             case.told.verdicts.clear();
@@ -646,11 +647,8 @@ impl Notify<'_> {
                 true => SendReason::Missed,
                 false => self.first_reason(&member)?,
             };
-            let letters = Letters {
-                reason,
-                hearing: self.hearing(&member, When::Now, &Heads::default())?,
-                behind: self.behind(&member, &Heads::default())?,
-            };
+            let behind = self.behind(&member, &Heads::default())?;
+            let letters = self.letters(&member, reason, behind)?;
             let mut case = member.case.clone();
             if is_to_be_looked_at(&member) {
                 case.told.verdicts.clear();
@@ -714,11 +712,7 @@ impl Notify<'_> {
                     now,
                     paragraph: None,
                 };
-                let letters = Letters {
-                    reason,
-                    hearing: self.hearing(&member, When::Now, &Heads::default())?,
-                    behind: BTreeSet::new(),
-                };
+                let letters = self.letters(&member, reason, BTreeSet::new())?;
                 self.queue_webhooks(&member, &mail, &letters)?;
             }
             self.store.desk().save_case(&case)?;
@@ -899,11 +893,7 @@ impl Notify<'_> {
             now,
             paragraph: None,
         };
-        let letters = Letters {
-            reason,
-            hearing: self.hearing(row, When::Now, &Heads::default())?,
-            behind: BTreeSet::new(),
-        };
+        let letters = self.letters(row, reason, BTreeSet::new())?;
         self.queue_webhooks(row, &mail, &letters)?;
         self.draft_notices(&mail)?;
         Ok(self
