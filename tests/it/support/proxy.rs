@@ -172,6 +172,10 @@ impl State {
             while self.way() == Way::Silent {
                 sleep(LOOK_EVERY);
             }
+            // What a network has lost does not arrive when it ends.
+            if self.way() == Way::Closed {
+                return;
+            }
             let piece = &octets[..count];
             if !is_client && muted.load(Ordering::SeqCst) {
                 return;
