@@ -181,11 +181,17 @@ pub struct CaseEvent {
     pub note: String,
 }
 
+/// For how long a delegation has been gone before it counts as gone. Registries tell a change of name servers as what is
+/// removed and what is added, and a feed, a transfer or a file may show what is in between. Chosen by hand.
+pub const GONE_AFTER: Span = Span::seconds(600);
+
 /// Whether the domain is still there to be suspected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
     /// It is delegated, or its zone is hosted.
     Active,
+    /// Its delegation went so lately that it may come back: it counts as gone from then on, unless it does.
+    Away(Timestamp),
     /// Its delegation is gone.
     Gone,
     /// All its name servers are those that suspended domains are moved to.
@@ -200,6 +206,14 @@ impl Standing {
             true if was_delegated => Self::Gone,
             false if hosts.iter().all(|host| hold.contains(host)) => Self::OnHold,
             _ => Self::Active,
+        }
+    }
+
+    /// Returns the same at a time, of a delegation that went last at another: it is gone once it was for [`GONE_AFTER`].
+    pub fn after(self, went_at: Option<Timestamp>, now: Timestamp) -> Self {
+        match went_at.map(|at| at + GONE_AFTER) {
+            Some(gone_at) if self == Self::Gone && now < gone_at => Self::Away(gone_at),
+            _ => self,
         }
     }
 }
@@ -225,6 +239,8 @@ pub struct Observation<'a> {
 /// A finding at level `report` is held at `review` until it has held for
 /// [`confirm_after`](DetectPolicy::confirm_after) and another change that counts was seen, unless its score
 /// leaves no doubt ([`certain_score_min`](DetectPolicy::certain_score_min)) or the case was at `report` before.
+///
+/// While a delegation is away no case opens, and one that somebody works on, or should, waits for whether it comes back.
 pub fn observe(
     case: Option<&Case>,
     observation: &Observation<'_>,
@@ -232,10 +248,30 @@ pub fn observe(
 ) -> Option<(Case, Vec<CaseEvent>)> {
     let is_active = observation.standing == Standing::Active;
     match (case, observation.finding) {
+        (Some(case), _)
+            if is_working(case)
+                && let Standing::Away(gone_at) = observation.standing =>
+        {
+            Some((await_return(case, gone_at, observation.now), Vec::new()))
+        }
         (None, Some(finding)) if is_active => Some(open_case(finding, policy)),
         (None, _) => None,
         (Some(case), Some(finding)) if is_active => Some(update_case(case, finding, policy)),
         (Some(case), _) => Some(quieten_case(case, observation, policy)),
+    }
+}
+
+/// Returns whether somebody works on a case, or should.
+fn is_working(case: &Case) -> bool {
+    matches!(case.state, CaseState::Open | CaseState::Acknowledged)
+}
+
+/// Leaves a case as it is until its delegation counts as gone.
+fn await_return(case: &Case, gone_at: Timestamp, now: Timestamp) -> Case {
+    Case {
+        evaluated_at: now,
+        due_at: Some(gone_at),
+        ..case.clone()
     }
 }
 
@@ -433,7 +469,7 @@ fn quieten_case(
     policy: &DetectPolicy,
 ) -> (Case, Vec<CaseEvent>) {
     let now = observation.now;
-    let is_working = matches!(case.state, CaseState::Open | CaseState::Acknowledged);
+    let is_working = is_working(case);
     let moved_at = observation.finding.map(|finding| finding.last_change_at);
     // Any change of the domain counts against standing still, suspected or not.
     let seen_at = moved_at.max(observation.last_change_at);
@@ -458,7 +494,7 @@ fn quieten_case(
             CaseState::Mitigated,
             format!("mitigated: stood still for {}", policy.settled_after),
         )),
-        Standing::Active => None,
+        Standing::Active | Standing::Away(_) => None,
     };
     let events = end.iter().map(|(state, note)| CaseEvent {
         at: now,
@@ -475,7 +511,8 @@ fn quieten_case(
         last_change_at,
         evaluated_at: now,
         due_at: None,
-        pending_since: None,
+        // What comes back goes on: a report that was held is not held anew for each time that the domain was away.
+        pending_since: (case.pending_since).filter(|_| observation.standing != Standing::Active),
         ..case.clone()
     };
     (quiet, events)
