@@ -7,7 +7,8 @@ use std::sync::Arc;
 use fluxwatch::time::{SetClock, Span, Timestamp};
 
 use crate::benign::{Feed, accused, bench};
-use crate::harness::{Bench, REPORT, poll};
+use crate::harness::{Bench, REPORT, Running, poll};
+use crate::support::wait::until;
 
 /// The sections of a feed and of the table of networks.
 const FEED: &str = "[[source]]\nname = \"feed\"\nkind = \"feed\"\npath = \"f.ndjson\"\ncomplete = true\n[enrich]\nasn = \"asn.csv\"\n";
@@ -472,4 +473,55 @@ fn delegation_that_a_zone_file_shows_no_more_ends_its_case_in_the_same_pass() {
     let cases = bench.json(&["cases", "list", "--state", "all", "--format", "json"]);
     assert_eq!(cases[0]["state"], "mitigated", "{cases}");
     assert_eq!(mailed(&bench), ["report", "closure"]);
+}
+
+/// The sections of a feed for each of some names, in this order.
+fn feeds(names: [&str; 2]) -> String {
+    let section = |name| {
+        format!(
+            "[[source]]\nname = \"{name}\"\nkind = \"feed\"\npath = \"{name}.ndjson\"\ncomplete = true\n"
+        )
+    };
+    format!(
+        "{}[enrich]\nasn = \"asn.csv\"\n",
+        names.map(section).concat()
+    )
+}
+
+#[test]
+fn what_two_feeds_tell_of_a_standstill_is_judged_once_both_are_read() {
+    let hosts = texts(["ns1.op.example.", "ns2.op.example."]);
+    let hoster = |hours: std::ops::Range<usize>| {
+        let mut feed = Feed::default();
+        for hour in hours {
+            for (n, host) in hosts.iter().enumerate() {
+                feed.set(hour as f64, "op.example.", host, "A", &[fresh(hour, n)]);
+            }
+        }
+        feed.0
+    };
+    let mut customer = Feed::default();
+    customer.set(0.0, "one.test.", "one.test.", "NS", &hosts);
+    let before = customer.0.clone();
+    let others = texts(["ns1.new.test.", "ns2.new.test."]);
+    customer.set(1.1, "one.test.", "one.test.", "NS", &others);
+    for order in [["op", "cust"], ["cust", "op"]] {
+        for is_service in [false, true] {
+            let bench = bench("");
+            bench.configure(&feeds(order));
+            bench.write("op.ndjson", hoster(0..1));
+            bench.write("cust.ndjson", &before);
+            bench.run(0, &["poll"]);
+            bench.write("op.ndjson", hoster(0..61));
+            bench.write("cust.ndjson", &customer.0);
+            let found = || !accused(&bench).is_empty();
+            if is_service {
+                let running = Running::start(&bench, &["run"]);
+                until("the case of the hoster", found);
+                running.stop();
+            }
+            bench.run(0, &["poll"]);
+            assert_eq!(accused(&bench), ["op.example."], "{order:?} {is_service}");
+        }
+    }
 }
