@@ -185,6 +185,9 @@ pub struct CaseEvent {
 /// removed and what is added, and a feed, a transfer or a file may show what is in between. Chosen by hand.
 pub const GONE_AFTER: Span = Span::seconds(600);
 
+/// The same of one that went in a mass change: a publication that lacks a part of its zone is right again the next day.
+pub const GONE_IN_BULK_AFTER: Span = Span::days(1);
+
 /// Whether the domain is still there to be suspected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
@@ -209,9 +212,9 @@ impl Standing {
         }
     }
 
-    /// Returns the same at a time, of a delegation that went last at another: it is gone once it was for [`GONE_AFTER`].
-    pub fn after(self, went_at: Option<Timestamp>, now: Timestamp) -> Self {
-        match went_at.map(|at| at + GONE_AFTER) {
+    /// Returns the same at a time, of a delegation that counts as gone from another on.
+    pub fn until(self, gone_at: Option<Timestamp>, now: Timestamp) -> Self {
+        match gone_at {
             Some(gone_at) if self == Self::Gone && now < gone_at => Self::Away(gone_at),
             _ => self,
         }
@@ -707,6 +710,29 @@ mod tests {
         let (paused, _) = see(Some(&reported()), None, 5 * day);
         let (on, _) = see(Some(&paused), Some(Level::Report), 6 * day);
         assert_eq!((on.level, on.reported), (Level::Report, true));
+    }
+
+    #[test]
+    fn delegation_that_is_away_opens_and_ends_no_case_and_a_hold_outlasts_one_that_is_gone() {
+        let (case, moving) = (reported(), finding(Level::Report, 4000));
+        let gone_at = Timestamp::from_unix(4600);
+        let away = Standing::Away(gone_at);
+        let (kept, events) = look(Some(&case), Some(&moving), away, 4000).expect("a case");
+        let expected = Case {
+            evaluated_at: moving.now,
+            due_at: Some(gone_at),
+            ..case
+        };
+        assert_eq!((kept, events.len()), (expected, 0));
+        assert_eq!(look(None, Some(&moving), away, 4000), None);
+        let (held, _) = see(None, Some(Level::Report), 10);
+        let (gone, _) = look(Some(&held), None, Standing::Gone, 1000).expect("a case");
+        assert_eq!(gone.state, CaseState::Mitigated);
+        let (back, _) = see(Some(&gone), Some(Level::Report), 5000);
+        assert_eq!((back.state, back.level), (CaseState::Open, Level::Report));
+        // Of one that comes back after a week nothing is confirmed.
+        let (later, _) = see(Some(&gone), Some(Level::Report), 700_000);
+        assert_eq!(later.level, Level::Review);
     }
 
     #[test]

@@ -525,3 +525,56 @@ fn what_two_feeds_tell_of_a_standstill_is_judged_once_both_are_read() {
         }
     }
 }
+
+/// The sixth hours of a zone of a thousand delegations, of which a hoster's name servers move each time: dated files. Of the
+/// files of one day so many delegations lack, the hoster's and some of its customers' among them.
+fn publications(bench: &Bench, lacking: usize, keeps_glue: bool) {
+    for turn in 0..60 {
+        let is_short = lacking > 0 && (40..44).contains(&turn);
+        let mut zone = format!(
+            "$TTL 60\n@ SOA ns.x.test. host.x.test. {} 1 1 1 1\n@ NS ns.x.test.\n",
+            turn + 1
+        );
+        let mut delegate = |n: usize, name: &str, hosts: [&str; 2]| {
+            if !is_short || n >= lacking {
+                zone += &format!("{name} NS {}\n{name} NS {}\n", hosts[0], hosts[1]);
+            }
+        };
+        delegate(0, "op", ["ns1.op", "ns2.op"]);
+        for n in 1..1000 {
+            let of_hoster = n % 80 == 1 || n < 6;
+            let host = [1, 2].map(|it| format!("ns{it}.host{}.test.", n % 40));
+            let hosts = if of_hoster {
+                ["ns1.op", "ns2.op"]
+            } else {
+                [host[0].as_str(), host[1].as_str()]
+            };
+            delegate(n, &format!("d{n}"), hosts);
+        }
+        if !is_short || keeps_glue {
+            for n in [1, 2] {
+                zone += &format!("ns{n}.op A {}\n", fresh(turn, n));
+            }
+        }
+        let at = Timestamp::from_unix(1_790_000_000 + 6 * 3600 * turn as i64).to_string();
+        bench.write(&format!("z-{}-{}.zone", &at[..10], &at[11..13]), zone);
+    }
+}
+
+#[test]
+fn publication_that_lacks_delegations_for_a_day_accuses_nobody() {
+    let files = "[[source]]\nname = \"zf\"\nkind = \"zonefile\"\nzone = \"example.\"\npath = \"z-*.zone\"\ntime_pattern = \"z-%Y-%m-%d-%H.zone\"\n[enrich]\nasn = \"asn.csv\"\n";
+    // Some, and so many that it is a mass change.
+    for (lacking, keeps_glue) in [(0, true), (40, true), (40, false), (90, true), (90, false)] {
+        let bench = bench("");
+        bench.configure(files);
+        publications(&bench, lacking, keeps_glue);
+        bench.run(0, &["poll"]);
+        assert_eq!(accused(&bench), ["op.example."], "{lacking} {keeps_glue}");
+        // What lacked in a mass change ended no case.
+        if lacking > 50 {
+            let log = bench.run(0, &["cases", "log", "op.example"]);
+            assert!(!log.contains("mitigated"), "{log}");
+        }
+    }
+}

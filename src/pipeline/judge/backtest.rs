@@ -272,11 +272,11 @@ impl Judge<'_> {
         for delegation in &windows.delegations {
             let window = &windows.nameservers[delegation.place];
             let is_known = window.names.iter().any(|stay| stay.added.at <= now);
-            let (there, went_at) = delegation_at(&window.names, now);
+            let (there, gone_at) = delegation_at(&window.names, now);
             if delegation.is_above && is_known {
                 let is_gone = there.is_empty()
                     && !self.findings.has_moving_data(windows, &window.zone, now)?;
-                return Ok(Standing::of(&there, is_gone, hold).after(went_at, now));
+                return Ok(Standing::of(&there, is_gone, hold).until(gone_at, now));
             }
             hosts.extend(there);
         }

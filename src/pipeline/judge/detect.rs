@@ -1,8 +1,8 @@
 //! Judges what changed: loads windows, computes purely, moves cases, queues reports.
 
 use crate::case::{
-    Case, CaseEvent, CaseState, GONE_AFTER, Observation, Standing, Traits, campaign_reference,
-    observe,
+    Case, CaseEvent, CaseState, GONE_AFTER, GONE_IN_BULK_AFTER, Observation, Standing, Traits,
+    campaign_reference, observe,
 };
 use crate::count::counted;
 use crate::detector::{
@@ -480,7 +480,7 @@ impl Judge<'_> {
     ///
     /// The nearest zone above that delegates it, or did, says so alone: what the domain's own zone or a probe still
     /// shows was taken down where the delegation was. Where no zone above is watched, they say it. A delegation that went
-    /// less than [`GONE_AFTER`] ago is away.
+    /// less than [`GONE_AFTER`] ago is away, and one that went in a mass change for longer.
     pub(in crate::pipeline) fn standing(
         &self,
         domain: &Name,
@@ -499,13 +499,15 @@ impl Judge<'_> {
                 apex: zone.apex,
                 owner: domain.clone(),
             };
-            let lately = self.findings.window_until(&key, now - GONE_AFTER, now)?;
+            let lately = self
+                .findings
+                .window_until(&key, now - GONE_IN_BULK_AFTER, now)?;
             let lately: Vec<Stay<Name>> = lately.into_iter().filter_map(as_nameserver).collect();
-            let (there, went_at) = delegation_at(&lately, now);
+            let (there, gone_at) = delegation_at(&lately, now);
             let lookup = self.store.lookup();
             if is_above && (!there.is_empty() || lookup.had_nameservers(&key, now)?) {
                 let is_gone = there.is_empty() && !self.shows_itself(domain, &key.apex, now)?;
-                return Ok(Standing::of(&there, is_gone, hold).after(went_at, now));
+                return Ok(Standing::of(&there, is_gone, hold).until(gone_at, now));
             }
             hosts.extend(there);
         }
@@ -743,16 +745,21 @@ impl Judge<'_> {
     }
 }
 
-/// Returns the name servers of a delegation at a time, and when the last of those that went by then did.
+/// Returns the name servers of a delegation at a time, and from when on it counts as gone if there are none.
 pub(in crate::pipeline) fn delegation_at(
     stays: &[Stay<Name>],
     now: Timestamp,
 ) -> (BTreeSet<Name>, Option<Timestamp>) {
     let known = stays.iter().filter(|stay| stay.added.at <= now);
-    let end = |stay: &Stay<Name>| stay.removed.map(|end| end.at).filter(|at| *at <= now);
+    let end = |stay: &Stay<Name>| stay.removed.filter(|end| end.at <= now);
     let there = known.clone().filter(|stay| end(stay).is_none());
     let there = there.map(|stay| stay.value.clone()).collect();
-    (there, known.filter_map(end).max())
+    let last = known.filter_map(end).max_by_key(|end| end.at);
+    let gone_at = last.map(|end| match end.bulk {
+        true => end.at + GONE_IN_BULK_AFTER,
+        false => end.at + GONE_AFTER,
+    });
+    (there, gone_at)
 }
 
 /// Returns whether a delegation can be watched at all: every rule asks for some change instants in 7 days,
