@@ -181,11 +181,20 @@ pub struct CaseEvent {
     pub note: String,
 }
 
+/// For how long a delegation has been gone before it counts as gone. Registries tell a change of name servers as what is
+/// removed and what is added, and a feed, a transfer or a file may show what is in between. Chosen by hand.
+pub const GONE_AFTER: Span = Span::seconds(600);
+
+/// The same of one that went in a mass change: a publication that lacks a part of its zone is right again the next day.
+pub const GONE_IN_BULK_AFTER: Span = Span::days(1);
+
 /// Whether the domain is still there to be suspected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
     /// It is delegated, or its zone is hosted.
     Active,
+    /// Its delegation went so lately that it may come back: it counts as gone from then on, unless it does.
+    Away(Timestamp),
     /// Its delegation is gone.
     Gone,
     /// All its name servers are those that suspended domains are moved to.
@@ -200,6 +209,14 @@ impl Standing {
             true if was_delegated => Self::Gone,
             false if hosts.iter().all(|host| hold.contains(host)) => Self::OnHold,
             _ => Self::Active,
+        }
+    }
+
+    /// Returns the same at a time, of a delegation that counts as gone from another on.
+    pub fn until(self, gone_at: Option<Timestamp>, now: Timestamp) -> Self {
+        match gone_at {
+            Some(gone_at) if self == Self::Gone && now < gone_at => Self::Away(gone_at),
+            _ => self,
         }
     }
 }
@@ -225,6 +242,8 @@ pub struct Observation<'a> {
 /// A finding at level `report` is held at `review` until it has held for
 /// [`confirm_after`](DetectPolicy::confirm_after) and another change that counts was seen, unless its score
 /// leaves no doubt ([`certain_score_min`](DetectPolicy::certain_score_min)) or the case was at `report` before.
+///
+/// While a delegation is away no case opens, and one that somebody works on, or should, waits for whether it comes back.
 pub fn observe(
     case: Option<&Case>,
     observation: &Observation<'_>,
@@ -232,10 +251,30 @@ pub fn observe(
 ) -> Option<(Case, Vec<CaseEvent>)> {
     let is_active = observation.standing == Standing::Active;
     match (case, observation.finding) {
+        (Some(case), _)
+            if is_working(case)
+                && let Standing::Away(gone_at) = observation.standing =>
+        {
+            Some((await_return(case, gone_at, observation.now), Vec::new()))
+        }
         (None, Some(finding)) if is_active => Some(open_case(finding, policy)),
         (None, _) => None,
         (Some(case), Some(finding)) if is_active => Some(update_case(case, finding, policy)),
         (Some(case), _) => Some(quieten_case(case, observation, policy)),
+    }
+}
+
+/// Returns whether somebody works on a case, or should.
+fn is_working(case: &Case) -> bool {
+    matches!(case.state, CaseState::Open | CaseState::Acknowledged)
+}
+
+/// Leaves a case as it is until its delegation counts as gone.
+fn await_return(case: &Case, gone_at: Timestamp, now: Timestamp) -> Case {
+    Case {
+        evaluated_at: now,
+        due_at: Some(gone_at),
+        ..case.clone()
     }
 }
 
@@ -433,7 +472,7 @@ fn quieten_case(
     policy: &DetectPolicy,
 ) -> (Case, Vec<CaseEvent>) {
     let now = observation.now;
-    let is_working = matches!(case.state, CaseState::Open | CaseState::Acknowledged);
+    let is_working = is_working(case);
     let moved_at = observation.finding.map(|finding| finding.last_change_at);
     // Any change of the domain counts against standing still, suspected or not.
     let seen_at = moved_at.max(observation.last_change_at);
@@ -458,7 +497,7 @@ fn quieten_case(
             CaseState::Mitigated,
             format!("mitigated: stood still for {}", policy.settled_after),
         )),
-        Standing::Active => None,
+        Standing::Active | Standing::Away(_) => None,
     };
     let events = end.iter().map(|(state, note)| CaseEvent {
         at: now,
@@ -475,7 +514,8 @@ fn quieten_case(
         last_change_at,
         evaluated_at: now,
         due_at: None,
-        pending_since: None,
+        // What comes back goes on: a report that was held is not held anew for each time that the domain was away.
+        pending_since: (case.pending_since).filter(|_| observation.standing != Standing::Active),
         ..case.clone()
     };
     (quiet, events)
@@ -670,6 +710,29 @@ mod tests {
         let (paused, _) = see(Some(&reported()), None, 5 * day);
         let (on, _) = see(Some(&paused), Some(Level::Report), 6 * day);
         assert_eq!((on.level, on.reported), (Level::Report, true));
+    }
+
+    #[test]
+    fn delegation_that_is_away_opens_and_ends_no_case_and_a_hold_outlasts_one_that_is_gone() {
+        let (case, moving) = (reported(), finding(Level::Report, 4000));
+        let gone_at = Timestamp::from_unix(4600);
+        let away = Standing::Away(gone_at);
+        let (kept, events) = look(Some(&case), Some(&moving), away, 4000).expect("a case");
+        let expected = Case {
+            evaluated_at: moving.now,
+            due_at: Some(gone_at),
+            ..case
+        };
+        assert_eq!((kept, events.len()), (expected, 0));
+        assert_eq!(look(None, Some(&moving), away, 4000), None);
+        let (held, _) = see(None, Some(Level::Report), 10);
+        let (gone, _) = look(Some(&held), None, Standing::Gone, 1000).expect("a case");
+        assert_eq!(gone.state, CaseState::Mitigated);
+        let (back, _) = see(Some(&gone), Some(Level::Report), 5000);
+        assert_eq!((back.state, back.level), (CaseState::Open, Level::Report));
+        // Of one that comes back after a week nothing is confirmed.
+        let (later, _) = see(Some(&gone), Some(Level::Report), 700_000);
+        assert_eq!(later.level, Level::Review);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::cli::arguments::{CasesAction, CasesLog, CasesStep};
 use crate::cli::failure::{Done, Failure};
 use crate::cli::output::{Row, print_list};
 use crate::cli::plain::plain;
-use crate::cli::session::{actor, load_config, open_pipeline, open_store, open_to_look, runtime};
+use crate::cli::session::{actor, load_config, open_deciding, open_store, open_to_look, runtime};
 use crate::desk::filter::{CaseFilter, Selection, find_case};
 use crate::desk::step::{Step, check_note};
 use crate::listing::{CaseLogJson, LOG_HEADINGS, log_times};
@@ -57,7 +57,7 @@ fn run_step(config: Option<&Path>, command: &CasesStep, step: &DeskStep) -> Resu
         open_store(&config)?
     };
     let rows = selection(command).select(&store, step, WallClock.now())?;
-    let pipeline = open_pipeline(config, store)?;
+    let pipeline = open_deciding(config, store)?;
     let step = Step {
         step,
         note: command.note.as_deref(),

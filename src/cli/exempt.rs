@@ -10,7 +10,7 @@ use crate::cli::arguments::{ExemptAction, ExemptAdd, ExemptCommand, ExemptList, 
 use crate::cli::failure::{Done, Failure};
 use crate::cli::output::{Row, print_list, stdout, table};
 use crate::cli::session::{
-    actor, create_store, load_config, make_store_folder, open_pipeline, open_store, open_to_look,
+    actor, create_store, load_config, make_store_folder, open_deciding, open_store, open_to_look,
 };
 use crate::config::Config;
 use crate::count::counted;
@@ -156,7 +156,7 @@ fn run_add(config: Option<&Path>, command: &ExemptAdd) -> Result<Done, Failure> 
         let what = format!("note: exemption {} covers the same already", same.id);
         writeln!(std::io::stderr(), "{what}")?;
     }
-    let pipeline = open_pipeline(config, store)?;
+    let pipeline = open_deciding(config, store)?;
     let added = if command.dry_run {
         exempt::preview(&pipeline, &exemption)?
     } else {

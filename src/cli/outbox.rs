@@ -9,7 +9,7 @@ use crate::cli::arguments::{OutboxAction, OutboxCommand, OutboxDrop, OutboxList,
 use crate::cli::failure::{Done, Failure};
 use crate::cli::output::{Row, print_list};
 use crate::cli::session::{
-    actor, known_actor, load_config, open_pipeline, open_store, open_to_look, runtime,
+    actor, known_actor, load_config, open_deciding, open_store, open_to_look, runtime,
 };
 use crate::count::counted;
 use crate::desk::outbox;
@@ -131,7 +131,7 @@ fn run_retry(config: Option<&Path>, command: &OutboxRetry) -> Result<Done, Failu
     // A retry decides nothing, and timers run it: where nobody is known the log names the command.
     let who = known_actor(command.by.as_deref(), &config)?;
     let who = who.unwrap_or_else(|| "outbox retry".to_owned());
-    let pipeline = open_pipeline(config, store)?;
+    let pipeline = open_deciding(config, store)?;
     let mut err = std::io::stderr();
     if command.dry_run {
         let would = outbox::retryable(&pipeline, command.message)?;

@@ -11,7 +11,9 @@ use crate::cli::arguments::{
 };
 use crate::cli::failure::{Done, Failure};
 use crate::cli::output::{Row, print_list, stdout};
-use crate::cli::session::{actor, load_config, open_pipeline, open_store, open_to_look, runtime};
+use crate::cli::session::{
+    actor, load_config, open_deciding, open_pipeline, open_store, open_to_look, runtime,
+};
 use crate::config::{Config, Profile};
 use crate::desk::filter::find_case;
 use crate::desk::notice::{NoticeDecision, exemption_of_case, send_again, waiting_notices};
@@ -295,7 +297,7 @@ fn open_for(config: Config, command: &ReportDecide) -> Result<(Pipeline, CaseRow
         open_store(&config)?
     };
     let row = find_case(&store, &command.case)?;
-    Ok((open_pipeline(config, store)?, row))
+    Ok((open_deciding(config, store)?, row))
 }
 
 /// Says which draft would be decided on.

@@ -158,6 +158,20 @@ pub fn open_watching(config: Config, store: Store) -> Result<Pipeline, Failure> 
     )?)
 }
 
+/// Makes the pipeline of a command by which somebody at the desk decides, with the machine's clock. Mail leaves while a table
+/// cannot be used, so that what waits must be taken back then too: it is said, and no more.
+pub fn open_deciding(config: Config, store: Store) -> Result<Pipeline, Failure> {
+    let pipeline = open_watching(config, store)?;
+    for fault in pipeline.waiting_for() {
+        let sentence = format!(
+            "note: whose exemption asks for a table is not known: {}",
+            fault.in_one_line()
+        );
+        writeln!(std::io::stderr(), "{sentence}")?;
+    }
+    Ok(pipeline)
+}
+
 /// A pipeline over a copy of the database, or over a transaction of a server, which is gone when this is dropped.
 pub struct DryRun {
     /// Works on that; the mailer is never asked.

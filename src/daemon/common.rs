@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
 
 use crate::daemon::error::ServiceError;
+use crate::daemon::first_reading::FirstReading;
 use crate::daemon::settled::SettledClock;
 use crate::daemon::stop::Stop;
 use crate::daemon::unread::Unread;
@@ -32,6 +33,8 @@ pub(super) struct Common {
     pub troubles: Arc<Troubles>,
     /// What waits to be judged.
     pub docket: Arc<Docket>,
+    /// What is read before anything is judged.
+    pub first_reading: FirstReading,
     /// Rung when messages may be due.
     pub post: Bell,
     /// Called when the configuration is to be read anew although nobody asked for it.
@@ -74,6 +77,7 @@ impl Common {
             stop: Stop::default(),
             troubles: Arc::default(),
             docket: Arc::default(),
+            first_reading: FirstReading::new(),
             post: Bell::default(),
             reread: Notify::new(),
             clock: Arc::new(SettledClock::new(pipeline.clock().clone())),

@@ -54,6 +54,10 @@ pub(super) fn judge(common: &Arc<Common>) {
             }
             noted = Some(generation);
         }
+        if !common.first_reading.is_over() {
+            common.stop.sleep(LOOK_EVERY);
+            continue;
+        }
         let Some(matter) = common.docket.take(LOOK_EVERY) else {
             continue;
         };

@@ -4,6 +4,7 @@ mod agenda;
 mod common;
 mod crew;
 mod error;
+mod first_reading;
 mod housekeeping;
 mod judging;
 mod listeners;

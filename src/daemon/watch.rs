@@ -99,6 +99,9 @@ pub(super) async fn watch(
             Ok(mut watch) => watch.go_on(&mut hearing).await,
             Err(error) => Err(error),
         };
+        if matches!(ended, Ok(Ended::Reloaded)) {
+            common.first_reading.finish();
+        }
         match ended {
             Ok(Ended::Stopped) => return,
             Ok(Ended::Reloaded) => {}
@@ -216,6 +219,9 @@ impl<'a> Watch<'a> {
             self.follow_clock();
             self.plan_again()?;
             self.start_due()?;
+            self.common
+                .first_reading
+                .begin(self.passing.keys().copied());
             match self.next_event(hearing).await {
                 Event::End => return Ok(Ended::Stopped),
                 Event::Reload => return Ok(Ended::Reloaded),
@@ -321,6 +327,7 @@ impl<'a> Watch<'a> {
     /// Plans the next pass of a source that the crew is done with.
     fn end_pass(&mut self, passed: &Passed) -> Result<(), PipelineError> {
         let i = passed.source;
+        self.common.first_reading.end(i);
         // Passes of the watch before say nothing here.
         if passed.generation != self.generation {
             return Ok(());

@@ -50,7 +50,7 @@ impl NameserverWindow {
 pub struct Operator {
     /// The delegation at or below which it lies, or the hosted zone of its own that uses it.
     pub name: Name,
-    /// When that went, where it is gone: what the name server has done since is nobody else's.
+    /// Until when it answers for the name server, where that went: what this has done since is nobody else's.
     pub until: Option<Timestamp>,
 }
 

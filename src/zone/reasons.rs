@@ -18,7 +18,7 @@ const fn reason(word: &'static str, what: &'static str, cure: &'static str) -> R
 
 /// Every word: those of [`Refusal::code`](super::Refusal::code), and those of a zone which left its catalog or
 /// whose source is not configured any more.
-pub const REASONS: [Reason; 19] = [
+pub const REASONS: [Reason; 20] = [
     reason(
         "unreachable",
         "no connection",
@@ -109,6 +109,11 @@ pub const REASONS: [Reason; 19] = [
         "unwatched",
         "no source of the configuration feeds the zone any more; nobody is suspected by what stood in it",
         "nothing; its history stays. Its source again, if that was not meant",
+    ),
+    reason(
+        "awaited",
+        "the zone has a source again, which has not shown it yet; nobody is suspected by what stood in it",
+        "nothing: the first look at the source that succeeds ends it",
     ),
     reason(
         "left-catalog",

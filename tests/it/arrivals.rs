@@ -6,11 +6,15 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use serde_json::json;
+
 use crate::harness::{Bench, Running};
 use crate::servers::{
     Bind, DYNAMIC_PREFIX, Extras, Knot, Nsd, PowerDns, Primary, TLS_NAME, TSIG_OTHERS, free_port,
 };
+use crate::support::rows::sql;
 use crate::support::sources::{source, zone};
+use crate::support::stores::server;
 
 /// The zone at a serial, with one delegation's second name server.
 fn zone_using(serial: u32, host: &str) -> String {
@@ -401,6 +405,27 @@ fn members_of_a_catalog_appear_move_reset_and_disappear_without_losing_history()
     }
     assert!(!page.contains("fluxwatch_source_refused_zones{"), "{page}");
     assert_eq!(changes(&bench, "www.two.example").len(), 2);
+    // Fluxwatch before schema 17 could lose the mark: what the catalog said last gives it back, and takes none that it lists.
+    let listed = "\"2\"\nx2.zones IN PTR one.example.\n";
+    knot.replace_zone(
+        "other.test.",
+        &(other.replace(" 1 60", " 6 60")).replace("\"2\"\n", listed),
+    );
+    bench.run(0, &["poll"]);
+    assert!(bench.status("one.example.")["refused_reason"].is_null());
+    let before = match server() {
+        Some(_) => "update meta set value = number_as_data(17) where key = 'schema'",
+        None => "pragma user_version = 17",
+    };
+    sql(&bench, &format!("update zone set ended = null; {before}"));
+    bench.run(0, &["poll"]);
+    for (zone, reason) in [
+        ("one.example.", json!(null)),
+        ("two.example.", json!("left-catalog")),
+        ("other.test.", json!(null)),
+    ] {
+        assert_eq!(bench.status(zone)["refused_reason"], reason, "{zone}");
+    }
 }
 
 /// A member of a catalog in which one name has a name server.

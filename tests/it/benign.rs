@@ -300,7 +300,7 @@ fn taken_down(end: End, with_parent: bool, with_child: bool) -> serde_json::Valu
         feed.set(985.0, "example.", "bad.example.", "NS", left);
     }
     // A parent that is watched later and never knew the domain says nothing of it.
-    feed.set(985.1, "example.", "other.example.", "NS", &hold);
+    feed.set(985.2, "example.", "other.example.", "NS", &hold);
     let bench = bench(&feed.0);
     let config = std::fs::read_to_string(bench.config()).expect("it is there");
     let hold =

@@ -181,7 +181,7 @@ fn a_delegation_that_is_taken_away_ends_its_case_though_it_was_judged_a_minute_a
     let clock = Arc::new(SetClock::new(Timestamp::from_unix(
         BEGINS_AT + 60 * CHANGES,
     )));
-    let pipeline = bench.pipeline(clock);
+    let pipeline = bench.pipeline(clock.clone());
     let delegated = |i: i64, hosts: &str| {
         let at = Timestamp::from_unix(BEGINS_AT + 60 * i);
         format!(
@@ -202,6 +202,10 @@ fn a_delegation_that_is_taken_away_ends_its_case_though_it_was_judged_a_minute_a
         "{before}"
     );
     import(&pipeline, delegated(CHANGES, "") + "\n");
+    assert_eq!(case()["state"], "open", "it may come back");
+    clock.set(Timestamp::from_unix(BEGINS_AT + 60 * (CHANGES + 10)));
+    let other = delegated(CHANGES + 10, &host(0)).replace("bad.example", "other.example");
+    import(&pipeline, other + "\n");
     assert_eq!(case()["state"], "mitigated");
 }
 

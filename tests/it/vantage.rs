@@ -7,7 +7,8 @@ use std::sync::Arc;
 use fluxwatch::time::{SetClock, Span, Timestamp};
 
 use crate::benign::{Feed, accused, bench};
-use crate::harness::poll;
+use crate::harness::{Bench, REPORT, Running, poll};
+use crate::support::wait::until;
 
 /// The sections of a feed and of the table of networks.
 const FEED: &str = "[[source]]\nname = \"feed\"\nkind = \"feed\"\npath = \"f.ndjson\"\ncomplete = true\n[enrich]\nasn = \"asn.csv\"\n";
@@ -346,4 +347,234 @@ fn first_name_server_that_a_partial_feed_tells_of_a_domain_erases_nothing_of_bef
     assert!(why.contains("www.bad.example"), "{why}");
     let cases = bench.cases();
     assert_eq!(cases[0]["level"], "report", "{cases:?}");
+}
+
+/// A domain that takes other name servers at some hours; each time its delegation is gone for so many seconds.
+fn redelegated(
+    hours: impl Iterator<Item = usize>,
+    gone_for: i32,
+    hosts: fn(usize) -> [String; 2],
+) -> Feed {
+    let (mut feed, zone, bad) = (Feed::default(), "example.", "bad.example.");
+    feed.set(0.0, zone, bad, "NS", &hosts(0));
+    for (turn, hour) in (1..).zip(hours) {
+        let at = hour as f64;
+        if gone_for > 0 {
+            feed.set(at, zone, bad, "NS", &[]);
+        }
+        feed.set(
+            at + f64::from(gone_for) / 3600.0,
+            zone,
+            bad,
+            "NS",
+            &hosts(turn),
+        );
+    }
+    feed
+}
+
+/// Name servers of operators of their own at each turn.
+fn throwaway(turn: usize) -> [String; 2] {
+    [2 * turn, 2 * turn + 1].map(|n| format!("ns.{}{n:03}.test.", ["pine", "quay"][n % 2]))
+}
+
+/// Returns a bench with mail into a folder and a feed.
+fn bench_with_mail(feed: &Feed) -> Bench {
+    let bench = bench(&feed.0);
+    bench.configure(&format!("{FEED}{REPORT}[smtp]\nurl = \"maildir://mail\"\n"));
+    bench
+}
+
+/// Returns the kinds of the mails about cases, in the order in which they were queued.
+fn mailed(bench: &Bench) -> Vec<String> {
+    let rows = bench.json(&["outbox", "list", "--all", "--format", "json"]);
+    let rows = rows.as_array().expect("a list").iter();
+    let kinds = rows.map(|row| row["kind"].as_str().expect("a word").to_owned());
+    kinds.filter(|kind| kind != "digest").collect()
+}
+
+#[test]
+fn delegation_that_is_removed_and_added_is_told_once_and_held_no_longer_than_one_that_is_set() {
+    for gone_for in [0, 1, 540] {
+        let week = redelegated((200..368).step_by(6), gone_for, throwaway);
+        let bench = bench_with_mail(&week);
+        bench.run(0, &["poll"]);
+        assert_eq!(mailed(&bench), ["report"], "gone for {gone_for} s");
+        let found = bench.json(&["backtest", "--since", "2026-09-21", "--format", "json"]);
+        assert!(found.to_string().contains("bad.example"), "{found}");
+    }
+    // One that waits for another step: it comes after thirty hours, also where the domain was away for long in between.
+    let slow = |turn: usize| {
+        let domain = ["alphaone", "bravotwo", "charliex"][turn % 3];
+        [
+            "ns.fixedone.test.".to_owned(),
+            format!("ns{turn}.{domain}.test."),
+        ]
+    };
+    for gone_for in [0, 1, 540, 900] {
+        let bench = bench_with_mail(&redelegated((230..770).step_by(30), gone_for, slow));
+        bench.run(0, &["poll"]);
+        let mailed = mailed(&bench);
+        assert_eq!(
+            mailed.first().map(String::as_str),
+            Some("report"),
+            "{gone_for}: {mailed:?}"
+        );
+    }
+}
+
+#[test]
+fn delegation_that_stays_away_ends_its_case_at_the_same_time_however_its_feed_is_read() {
+    let rotated = || redelegated((200..248).step_by(6), 0, throwaway);
+    let mut gone = rotated();
+    gone.set(250.0, "example.", "bad.example.", "NS", &[]);
+    let mut more = Feed(gone.0.clone());
+    more.set(252.0, "example.", "other.example.", "NS", &throwaway(90));
+    let ended_at = (later(250) + Span::seconds(600)).to_string();
+    let end = |bench: &Bench| {
+        let case = bench.json(&["cases", "show", "bad.example", "--format", "json"]);
+        (case["state"].clone(), case["evaluated_at"].clone())
+    };
+    // What comes later in the feed says that nothing else of that time comes; so does a feed that stands still.
+    let at_once = bench_with_mail(&more);
+    at_once.run(0, &["poll"]);
+    let followed = bench_with_mail(&gone);
+    followed.run(0, &["poll"]);
+    assert_eq!(end(&followed).0, "open");
+    assert_eq!(mailed(&followed), ["report"]);
+    followed.run(0, &["poll"]);
+    for bench in [at_once, followed] {
+        assert_eq!(end(&bench), ("mitigated".into(), ended_at.clone().into()));
+        assert_eq!(mailed(&bench), ["report", "closure"]);
+    }
+}
+
+#[test]
+fn delegation_that_a_zone_file_shows_no_more_ends_its_case_in_the_same_pass() {
+    let bench = bench_with_mail(&Feed::default());
+    let files = "[[source]]\nname = \"zf\"\nkind = \"zonefile\"\nzone = \"example.\"\npath = \"z-*.zone\"\ntime_pattern = \"z-%Y-%m-%d-%H.zone\"\n[enrich]\nasn = \"asn.csv\"\n";
+    bench.configure(&format!(
+        "{files}{REPORT}[smtp]\nurl = \"maildir://mail\"\n"
+    ));
+    for turn in 0..9 {
+        let soa = format!(
+            "$TTL 60\n@ SOA ns.x.test. host.x.test. {} 1 1 1 1\n@ NS ns.x.test.\nother NS ns.x.test.\n",
+            turn + 1
+        );
+        let hosts = throwaway(turn)
+            .map(|host| format!("bad NS {host}\n"))
+            .concat();
+        let zone = if turn < 8 { soa + &hosts } else { soa };
+        let at = 1_790_000_000 + 12 * 3600 * turn as i64;
+        let at = Timestamp::from_unix(at).to_string();
+        bench.write(&format!("z-{}-{}.zone", &at[..10], &at[11..13]), zone);
+        bench.run(0, &["poll"]);
+    }
+    let cases = bench.json(&["cases", "list", "--state", "all", "--format", "json"]);
+    assert_eq!(cases[0]["state"], "mitigated", "{cases}");
+    assert_eq!(mailed(&bench), ["report", "closure"]);
+}
+
+/// The sections of a feed for each of some names, in this order.
+fn feeds(names: [&str; 2]) -> String {
+    let section = |name| {
+        format!(
+            "[[source]]\nname = \"{name}\"\nkind = \"feed\"\npath = \"{name}.ndjson\"\ncomplete = true\n"
+        )
+    };
+    format!(
+        "{}[enrich]\nasn = \"asn.csv\"\n",
+        names.map(section).concat()
+    )
+}
+
+#[test]
+fn what_two_feeds_tell_of_a_standstill_is_judged_once_both_are_read() {
+    let hosts = texts(["ns1.op.example.", "ns2.op.example."]);
+    let hoster = |hours: std::ops::Range<usize>| {
+        let mut feed = Feed::default();
+        for hour in hours {
+            for (n, host) in hosts.iter().enumerate() {
+                feed.set(hour as f64, "op.example.", host, "A", &[fresh(hour, n)]);
+            }
+        }
+        feed.0
+    };
+    let mut customer = Feed::default();
+    customer.set(0.0, "one.test.", "one.test.", "NS", &hosts);
+    let before = customer.0.clone();
+    let others = texts(["ns1.new.test.", "ns2.new.test."]);
+    customer.set(1.1, "one.test.", "one.test.", "NS", &others);
+    for order in [["op", "cust"], ["cust", "op"]] {
+        for is_service in [false, true] {
+            let bench = bench("");
+            bench.configure(&feeds(order));
+            bench.write("op.ndjson", hoster(0..1));
+            bench.write("cust.ndjson", &before);
+            bench.run(0, &["poll"]);
+            bench.write("op.ndjson", hoster(0..61));
+            bench.write("cust.ndjson", &customer.0);
+            let found = || !accused(&bench).is_empty();
+            if is_service {
+                let running = Running::start(&bench, &["run"]);
+                until("the case of the hoster", found);
+                running.stop();
+            }
+            bench.run(0, &["poll"]);
+            assert_eq!(accused(&bench), ["op.example."], "{order:?} {is_service}");
+        }
+    }
+}
+
+/// The sixth hours of a zone of a thousand delegations, of which a hoster's name servers move each time: dated files. Of the
+/// files of one day so many delegations lack, the hoster's and some of its customers' among them.
+fn publications(bench: &Bench, lacking: usize, keeps_glue: bool) {
+    for turn in 0..60 {
+        let is_short = lacking > 0 && (40..44).contains(&turn);
+        let mut zone = format!(
+            "$TTL 60\n@ SOA ns.x.test. host.x.test. {} 1 1 1 1\n@ NS ns.x.test.\n",
+            turn + 1
+        );
+        let mut delegate = |n: usize, name: &str, hosts: [&str; 2]| {
+            if !is_short || n >= lacking {
+                zone += &format!("{name} NS {}\n{name} NS {}\n", hosts[0], hosts[1]);
+            }
+        };
+        delegate(0, "op", ["ns1.op", "ns2.op"]);
+        for n in 1..1000 {
+            let of_hoster = n % 80 == 1 || n < 6;
+            let host = [1, 2].map(|it| format!("ns{it}.host{}.test.", n % 40));
+            let hosts = if of_hoster {
+                ["ns1.op", "ns2.op"]
+            } else {
+                [host[0].as_str(), host[1].as_str()]
+            };
+            delegate(n, &format!("d{n}"), hosts);
+        }
+        if !is_short || keeps_glue {
+            for n in [1, 2] {
+                zone += &format!("ns{n}.op A {}\n", fresh(turn, n));
+            }
+        }
+        let at = Timestamp::from_unix(1_790_000_000 + 6 * 3600 * turn as i64).to_string();
+        bench.write(&format!("z-{}-{}.zone", &at[..10], &at[11..13]), zone);
+    }
+}
+
+#[test]
+fn publication_that_lacks_delegations_for_a_day_accuses_nobody() {
+    let files = "[[source]]\nname = \"zf\"\nkind = \"zonefile\"\nzone = \"example.\"\npath = \"z-*.zone\"\ntime_pattern = \"z-%Y-%m-%d-%H.zone\"\n[enrich]\nasn = \"asn.csv\"\n";
+    // Some, and so many that it is a mass change.
+    for (lacking, keeps_glue) in [(0, true), (40, true), (40, false), (90, true), (90, false)] {
+        let bench = bench("");
+        bench.configure(files);
+        publications(&bench, lacking, keeps_glue);
+        bench.run(0, &["poll"]);
+        assert_eq!(accused(&bench), ["op.example."], "{lacking} {keeps_glue}");
+        // What lacked in a mass change ended no case.
+        if lacking > 50 {
+            let log = bench.run(0, &["cases", "log", "op.example"]);
+            assert!(!log.contains("mitigated"), "{log}");
+        }
+    }
 }

@@ -12,7 +12,8 @@ use fluxwatch::desk::step::{Step, Taken};
 use fluxwatch::outbox::Next;
 use fluxwatch::pipeline::Pipeline;
 use fluxwatch::store::{
-    MailKind, MessageRow, MessageState, NoticeRow, NoticeState, SendingCaps, Store, StoreOptions,
+    CaseRow, MailKind, MessageRow, MessageState, NoticeRow, NoticeState, SendingCaps, Store,
+    StoreOptions,
 };
 use fluxwatch::time::{Clock, SetClock, Span, Timestamp};
 use serde_json::{Value, json};
@@ -1015,6 +1016,21 @@ fn approved_notice_and_mail_that_may_be_exempt_wait_for_a_table_that_cannot_be_u
         "{reply}"
     );
     // Closures, and what no exemption can hold, leave; and all of it once the table is right.
+    // The desk takes back what waits then too.
+    let told = bench.run_stderr(
+        0,
+        &[
+            "cases",
+            "dismiss",
+            "1",
+            "--reason",
+            "not-ours",
+            "--by",
+            "ada",
+            "--dry-run",
+        ],
+    );
+    assert!(told.contains("1 message not sent yet"), "{told}");
     end_exemption(&waiting, number);
     clock.set(clock.now() + Span::seconds(120));
     assert_eq!(deliver(&waiting).sent, 1);
@@ -1198,6 +1214,64 @@ fn digest_tells_of_no_exempt_and_of_no_dismissed_case() {
     let row = pipeline.store().desk().case_by_id(waiting[0].id);
     let case = row.expect("readable").expect("there").case;
     assert!(!case.reported && !case.told.digest_due);
+}
+
+#[test]
+fn digest_that_waits_is_written_anew_without_who_was_dismissed_or_exempted_since() {
+    let dead = dead_port();
+    let smtp = format!("[smtp]\nurl = \"smtp://127.0.0.1:{dead}\"\n");
+    let bench = bench(&format!("{REPORT}cases_per_hour_max = 2\n{smtp}"));
+    let mut feed = Feed::default();
+    for n in 0..6 {
+        let domain = format!("d{n}.example.");
+        feed.set(0, &domain, "NS", &["ns1.plain.test.".to_owned()]);
+        feed.flux(&domain, 6 + n, 70);
+    }
+    bench.write("f.ndjson", feed.text(72));
+    let clock = Arc::new(SetClock::new(Timestamp::from_unix(START) + Span::hours(72)));
+    let pipeline = bench.pipeline(clock.clone());
+    pipeline.notify().last_digest_at().expect("noted");
+    poll(&pipeline);
+    deliver(&pipeline);
+    let due = pipeline.store().desk().cases_for_digest();
+    let due = due.expect("readable");
+    assert_eq!(due.len(), 4);
+    // Two of them wait: each is dropped, and one tells what both did.
+    for hours in [80, 104] {
+        clock.set(Timestamp::from_unix(START) + Span::hours(hours));
+        pipeline.notify().queue_digest().expect("queued");
+    }
+    let case = |id: i64| {
+        let row = pipeline.store().desk().case_by_id(id);
+        row.expect("readable").expect("there").case
+    };
+    assert!(due.iter().all(|row| case(row.id).reported));
+    clock.set(clock.now() + Span::seconds(60));
+    exempt(&pipeline, &due[0].case.domain.to_text_without_dot());
+    dismiss(&pipeline, due[1].id);
+    let server = Scripted::start(&[]);
+    clock.set(clock.now() + Span::hours(5));
+    let revived = revive(&bench, dead, &server, &clock);
+    deliver(&revived);
+    let taken = server.taken.lock().expect("alive").clone();
+    let is_digest = |mail: &&String| mail.contains("X-Fluxwatch-Kind: digest");
+    let digests: Vec<&String> = taken.iter().filter(is_digest).collect();
+    assert_eq!(digests.len(), 1, "{taken:#?}");
+    let defanged = |row: &CaseRow| row.case.domain.to_text_without_dot().replace('.', "[.]");
+    assert!(
+        digests[0].contains("too many for a mail each (2)"),
+        "{}",
+        digests[0]
+    );
+    assert!(digests[0].contains(&defanged(&due[2])) && digests[0].contains(&defanged(&due[3])));
+    assert!(!digests[0].contains(&defanged(&due[0])), "{}", digests[0]);
+    // Nobody heard of these two.
+    for row in &due[..2] {
+        assert!(!case(row.id).reported, "{}", log(&pipeline, row.id));
+    }
+    assert!(case(due[2].id).reported);
+    let closure = (MailKind::Closure, MessageState::Dropped);
+    assert_eq!(standing(&pipeline, due[1].id), [closure]);
 }
 
 #[test]

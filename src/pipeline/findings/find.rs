@@ -14,7 +14,7 @@ use crate::detector::{
 use crate::dns::Name;
 use crate::pipeline::error::PipelineError;
 use crate::store::{EnclosingZone, UsedHosts, View, ZoneId};
-use crate::time::Timestamp;
+use crate::time::{Span, Timestamp};
 /// The most closed intervals of a domain that are read at each change. One with more is busy, and is judged in full
 /// only as often as a case without changes. Chosen by hand; see docs/explanation/detection.md, "Busy domains".
 pub(in crate::pipeline) const QUICK_INTERVALS_MAX: usize = 512;
@@ -42,6 +42,10 @@ pub struct DomainFinding {
     /// aliases; `None` if none is known.
     pub last_change_at: Option<Timestamp>,
 }
+
+/// For how long an operator whose delegation went answers for its name servers: it is back the next day where a publication
+/// lacked it. Chosen by hand.
+const ANSWERS_FOR: Span = Span::days(1);
 
 impl Findings<'_> {
     /// Computes what is suspected of a domain at `now`, from stored rows.
@@ -209,7 +213,7 @@ impl Findings<'_> {
 
     /// Returns, for each of some name servers, the delegation that it lies at or below at `now`, or the hosted zone of its
     /// own that uses it: who is judged for its addresses. Where there is none any more, that which went last within the
-    /// time that is judged: what moved until then was its doing. Leaves out those of which none is watched.
+    /// time that is judged: what moved until [`ANSWERS_FOR`] later was its doing. Leaves out those of which none is watched.
     pub(in crate::pipeline) fn operators_of(
         &self,
         hosts: &BTreeSet<Name>,
@@ -241,8 +245,9 @@ impl Findings<'_> {
                 let servers = servers.get(&zone.id)?;
                 Some(operators_in(host, &zone.apex, servers))
             });
-            if let Some(operator) = last_there(known.flatten()) {
-                operators.insert(host.clone(), operator);
+            if let Some(Operator { name, until }) = last_there(known.flatten()) {
+                let until = until.map(|at| at + ANSWERS_FOR).filter(|at| *at <= now);
+                operators.insert(host.clone(), Operator { name, until });
             }
         }
         Ok(operators)

@@ -256,7 +256,7 @@ impl<'a> Ingest<'a> {
             aside: Aside::new(source),
             pushed: None,
             until: None,
-            gathers: self.docket.is_none(),
+            gathers: self.docket.is_none_or(|docket| docket.is_of_pass),
             group: None,
         })
     }

@@ -236,8 +236,9 @@ impl Ingest<'_> {
             .zones()
             .find_zone(pass.zone)?
             .and_then(|zone| zone.version_at);
-        let stood_still = summary.versions == 0 && refused.is_empty();
-        let look = (self.judge).look_at_recorded(event_now.unwrap_or(now), stood_still);
+        // Each file that is there was read: nothing else of the time of the newest one is to be waited for.
+        let says_no_more = refused.is_empty();
+        let look = (self.judge).look_at_recorded(event_now.unwrap_or(now), says_no_more);
         self.judge.reevaluate(pass.zone, look, pass.options)?;
         let mut outcomes = Vec::new();
         if summary.versions > 0 {

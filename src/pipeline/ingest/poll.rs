@@ -15,6 +15,7 @@ use crate::pipeline::error::PipelineError;
 use crate::pipeline::ingest::transfer::{
     AfterTransfer, Share, TransferJob, TransferOutcome, run_transfer,
 };
+use crate::pipeline::judge::docket::Docket;
 use crate::pipeline::outcome::{PollOptions, ZoneReport};
 
 /// The most transfers that run at a time.
@@ -180,20 +181,10 @@ impl Ingest<'_> {
                 Feeding::Zonefile(_) | Feeding::Feed(_) | Feeding::Probe(_) => {}
             }
         }
+        self.poll_recorded(sources, options, on_report)?;
         for source in sources {
-            match &source.feeding {
-                Feeding::Transfer(_) | Feeding::Catalog(_) => {}
-                Feeding::Probe(config) => {
-                    self.poll_probe(source, config, options, on_report).await?
-                }
-                Feeding::Zonefile(files) => self
-                    .poll_files(&source.name, files, options)?
-                    .into_iter()
-                    .for_each(&mut *on_report),
-                Feeding::Feed(feed) => self
-                    .poll_feed(&source.name, feed, options)?
-                    .into_iter()
-                    .for_each(&mut *on_report),
+            if let Feeding::Probe(config) = &source.feeding {
+                self.poll_probe(source, config, options, on_report).await?;
             }
         }
         // Transfers were added first and run while files and feeds were read: waiting for networks costs nothing
@@ -209,6 +200,38 @@ impl Ingest<'_> {
         }
         // A command leaves no log behind that the next reader would have to go through.
         Ok(self.store.upkeep().checkpoint()?)
+    }
+
+    /// Reads zone files and feeds. Where there are several, what they stored is judged once all are read: after a standstill
+    /// one tells of days of which the next says who had left by then.
+    fn poll_recorded(
+        &self,
+        sources: &[&Source],
+        options: &PollOptions,
+        on_report: &mut dyn FnMut(ZoneReport),
+    ) -> Result<(), PipelineError> {
+        let is_recorded =
+            |it: &&&Source| matches!(it.feeding, Feeding::Zonefile(_) | Feeding::Feed(_));
+        let held = Docket::of_pass();
+        let together = self.judging_later(&held);
+        let reading = match sources.iter().filter(is_recorded).nth(1) {
+            Some(_) if self.docket.is_none() => &together,
+            _ => self,
+        };
+        for source in sources {
+            match &source.feeding {
+                Feeding::Zonefile(files) => reading
+                    .poll_files(&source.name, files, options)?
+                    .into_iter()
+                    .for_each(&mut *on_report),
+                Feeding::Feed(feed) => reading
+                    .poll_feed(&source.name, feed, options)?
+                    .into_iter()
+                    .for_each(&mut *on_report),
+                Feeding::Transfer(_) | Feeding::Catalog(_) | Feeding::Probe(_) => {}
+            }
+        }
+        self.judge.take_over_in_order(&held, options)
     }
 
     /// Asks once about every domain of a probe.

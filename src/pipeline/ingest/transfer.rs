@@ -279,7 +279,7 @@ impl Ingest<'_> {
     }
 
     /// Returns the same, that leaves the judging to whoever empties a docket.
-    fn judging_later<'d>(&'d self, docket: &'d Docket) -> Ingest<'d> {
+    pub(in crate::pipeline) fn judging_later<'d>(&'d self, docket: &'d Docket) -> Ingest<'d> {
         Ingest {
             docket: Some(docket),
             judge: self.judge.later(docket),

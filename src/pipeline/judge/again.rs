@@ -14,7 +14,7 @@ use crate::pipeline::judge::detect::REEVALUATE_AFTER;
 use crate::pipeline::judge::look::Look;
 use std::collections::HashSet;
 
-use crate::case::Case;
+use crate::case::{Case, Standing};
 use crate::detector::{DetectPolicy, Level};
 use crate::dns::Name;
 use crate::pipeline::error::PipelineError;
@@ -42,10 +42,10 @@ impl Judge<'_> {
         self.reevaluate_due(Some(apex), |_| true, look.now, options)
     }
 
-    /// Returns how the cases of a recorded source are looked at after a pass over it. What stood still says by the wall
-    /// clock that nothing came; what brought something may bring more of the same time.
-    pub(in crate::pipeline) fn look_at_recorded(&self, now: Timestamp, stood_still: bool) -> Look {
-        let known_until = match stood_still {
+    /// Returns how the cases of a recorded source are looked at after a pass over it. What stood still, or was read whole,
+    /// says by the wall clock that nothing came; a feed that brought something may bring more of the same time.
+    pub(in crate::pipeline) fn look_at_recorded(&self, now: Timestamp, says_no_more: bool) -> Look {
+        let known_until = match says_no_more {
             true => now.max(self.clock.now()),
             false => now,
         };
@@ -140,6 +140,9 @@ impl Judge<'_> {
         let Some(at) = at.filter(|at| *at < until) else {
             return Ok(false);
         };
+        if self.has_gone_by(case, at)? {
+            return Ok(false);
+        }
         let quick = self.findings.range(at, QUICK_INTERVALS_MAX);
         let is_busy = self.findings.has_many_names(&case.domain)?
             || self.findings.is_busy(&case.domain, &quick)?;
@@ -149,9 +152,18 @@ impl Judge<'_> {
         Ok(is_busy)
     }
 
-    /// Returns as of when the changes of a case that were left unjudged are judged: the last of them until it is due.
+    /// Returns whether the delegation of a case counts as gone by a time: that needs no other change.
+    fn has_gone_by(&self, case: &Case, at: Timestamp) -> Result<bool, PipelineError> {
+        Ok(self.standing(&case.domain, at)? == Standing::Gone)
+    }
+
+    /// Returns as of when the changes of a case that were left unjudged are judged: the last of them until it is due. That a
+    /// delegation is gone is judged when it is due.
     fn last_left(&self, case: &Case) -> Result<Timestamp, PipelineError> {
         let due_at = case.due_at.unwrap_or(case.evaluated_at);
+        if self.has_gone_by(case, due_at)? {
+            return Ok(due_at);
+        }
         let range = Range {
             only_times: true,
             ..self.findings.range(due_at, INTERVALS_MAX)

@@ -18,7 +18,7 @@ use crate::dns::{Name, case_domain};
 use crate::pipeline::error::PipelineError;
 use crate::pipeline::findings::windows::{ADDRESSES_SINCE, DomainWindows, Range};
 use crate::pipeline::judge::again::next_reevaluation;
-use crate::pipeline::judge::detect::{changed_enough, may_be_watched};
+use crate::pipeline::judge::detect::{changed_enough, delegation_at, may_be_watched};
 use crate::store::ChangedOwner;
 use crate::time::{Span, Timestamp};
 
@@ -207,10 +207,10 @@ impl Judge<'_> {
             // The next change, unless it follows the last judgement too soon; or the case's turn.
             let is_working =
                 |case: &&Case| matches!(case.state, CaseState::Open | CaseState::Acknowledged);
-            let turn = case
-                .as_ref()
-                .filter(is_working)
-                .map(|case| next_reevaluation(case, policy, until));
+            let turn = case.as_ref().filter(is_working).map(|case| {
+                let next = next_reevaluation(case, policy, until);
+                case.due_at.map_or(next, |due_at| next.min(due_at))
+            });
             let soonest = judged_at.map_or(since, |at| at + CHANGE_PAUSE);
             let change = changes.peek().map(|at| (**at).max(soonest));
             let Some(now) = change
@@ -271,14 +271,12 @@ impl Judge<'_> {
         let mut hosts = BTreeSet::new();
         for delegation in &windows.delegations {
             let window = &windows.nameservers[delegation.place];
-            let known = window.names.iter().filter(|stay| stay.added.at <= now);
-            let is_known = known.clone().next().is_some();
-            let there = known.filter(|stay| stay.removed.is_none_or(|end| end.at > now));
-            let there: BTreeSet<Name> = there.map(|stay| stay.value.clone()).collect();
+            let is_known = window.names.iter().any(|stay| stay.added.at <= now);
+            let (there, gone_at) = delegation_at(&window.names, now);
             if delegation.is_above && is_known {
                 let is_gone = there.is_empty()
                     && !self.findings.has_moving_data(windows, &window.zone, now)?;
-                return Ok(Standing::of(&there, is_gone, hold));
+                return Ok(Standing::of(&there, is_gone, hold).until(gone_at, now));
             }
             hosts.extend(there);
         }

@@ -1,7 +1,8 @@
 //! Judges what changed: loads windows, computes purely, moves cases, queues reports.
 
 use crate::case::{
-    Case, CaseEvent, CaseState, Observation, Standing, Traits, campaign_reference, observe,
+    Case, CaseEvent, CaseState, GONE_AFTER, GONE_IN_BULK_AFTER, Observation, Standing, Traits,
+    campaign_reference, observe,
 };
 use crate::count::counted;
 use crate::detector::{
@@ -409,6 +410,10 @@ impl Judge<'_> {
             return Ok(None);
         };
         let id = self.store.desk().save_case(&case)?;
+        if matches!(standing, Standing::Away(_)) {
+            // Whether there is anything to tell is known when it is back, or gone.
+            return Ok(None);
+        }
         let desk = self.store.desk();
         desk.append_case_events(id, &events, ACTOR, self.clock.now())?;
         for event in &events {
@@ -474,7 +479,8 @@ impl Judge<'_> {
     /// Returns whether a domain is still there to be suspected, at `now`.
     ///
     /// The nearest zone above that delegates it, or did, says so alone: what the domain's own zone or a probe still
-    /// shows was taken down where the delegation was. Where no zone above is watched, they say it.
+    /// shows was taken down where the delegation was. Where no zone above is watched, they say it. A delegation that went
+    /// less than [`GONE_AFTER`] ago is away, and one that went in a mass change for longer.
     pub(in crate::pipeline) fn standing(
         &self,
         domain: &Name,
@@ -493,14 +499,15 @@ impl Judge<'_> {
                 apex: zone.apex,
                 owner: domain.clone(),
             };
-            let there = self.findings.window_until(&key, now, now)?.into_iter();
-            let there = there.filter(|stay| stay.removed.is_none_or(|end| end.at > now));
-            let there: BTreeSet<Name> =
-                there.filter_map(as_nameserver).map(|it| it.value).collect();
+            let lately = self
+                .findings
+                .window_until(&key, now - GONE_IN_BULK_AFTER, now)?;
+            let lately: Vec<Stay<Name>> = lately.into_iter().filter_map(as_nameserver).collect();
+            let (there, gone_at) = delegation_at(&lately, now);
             let lookup = self.store.lookup();
             if is_above && (!there.is_empty() || lookup.had_nameservers(&key, now)?) {
                 let is_gone = there.is_empty() && !self.shows_itself(domain, &key.apex, now)?;
-                return Ok(Standing::of(&there, is_gone, hold));
+                return Ok(Standing::of(&there, is_gone, hold).until(gone_at, now));
             }
             hosts.extend(there);
         }
@@ -736,6 +743,23 @@ impl Judge<'_> {
             limit = INTERVALS_MAX;
         }
     }
+}
+
+/// Returns the name servers of a delegation at a time, and from when on it counts as gone if there are none.
+pub(in crate::pipeline) fn delegation_at(
+    stays: &[Stay<Name>],
+    now: Timestamp,
+) -> (BTreeSet<Name>, Option<Timestamp>) {
+    let known = stays.iter().filter(|stay| stay.added.at <= now);
+    let end = |stay: &Stay<Name>| stay.removed.filter(|end| end.at <= now);
+    let there = known.clone().filter(|stay| end(stay).is_none());
+    let there = there.map(|stay| stay.value.clone()).collect();
+    let last = known.filter_map(end).max_by_key(|end| end.at);
+    let gone_at = last.map(|end| match end.bulk {
+        true => end.at + GONE_IN_BULK_AFTER,
+        false => end.at + GONE_AFTER,
+    });
+    (there, gone_at)
 }
 
 /// Returns whether a delegation can be watched at all: every rule asks for some change instants in 7 days,

@@ -27,6 +27,8 @@ pub struct Docket {
     joined: Mutex<HashMap<Name, u64>>,
     /// How many wait to add lines.
     pub(in crate::pipeline) joiner_count: AtomicUsize,
+    /// Whether whoever adds to it empties it afterwards, so that nobody judges meanwhile.
+    pub(in crate::pipeline) is_of_pass: bool,
 }
 
 /// Lines are being added to a version of a zone that may have been judged: until this is dropped, after the commit.
@@ -95,6 +97,14 @@ pub(in crate::pipeline) enum Subject {
 }
 
 impl Docket {
+    /// Returns that of a pass which judges at its end what it stored.
+    pub(in crate::pipeline) fn of_pass() -> Self {
+        Self {
+            is_of_pass: true,
+            ..Self::default()
+        }
+    }
+
     /// Notes that versions of any zone may be stored and not judged. They come before everything else, for they are
     /// older, and what is judged later rests on it.
     pub fn note_stored(&self) {

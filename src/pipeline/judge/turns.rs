@@ -50,6 +50,19 @@ impl Judge<'_> {
         Ok(self.store.lookup().write_judged()?)
     }
 
+    /// Judges all that a pass over several sources stored, in the order of its times: what one of them tells of a time may
+    /// stand in the next.
+    pub(in crate::pipeline) fn take_over_in_order(
+        &self,
+        held: &Docket,
+        options: &PollOptions,
+    ) -> Result<(), PipelineError> {
+        if !held.is_empty() {
+            self.judge_stored(options)?;
+        }
+        self.take_over(held, options)
+    }
+
     /// Judges a matter of a docket, until it is done, `until` has come or `goes_on` says no. Returns what is left of
     /// it.
     ///

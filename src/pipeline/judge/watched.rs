@@ -25,7 +25,11 @@ impl Judge<'_> {
                 }
             }
         }
-        for zone in self.store.zones().note_watched(&watched)? {
+        for zone in self
+            .store
+            .zones()
+            .note_watched(&watched, self.clock.now())?
+        {
             tracing::warn!(%zone, "zone {zone}: no source of the configuration feeds it any more; its history stays, and nobody is suspected by it");
         }
         Ok(())

@@ -27,11 +27,11 @@ use crate::time::{Span, Timestamp};
 /// Where it is kept when the last digest was made.
 const DIGEST_AT: &str = "digest_at";
 /// Where the last line of the cases' logs is kept that a digest told.
-const DIGEST_EVENT: &str = "digest_event_id";
+pub(in crate::pipeline) const DIGEST_EVENT: &str = "digest_event_id";
 /// Where the last line of the cases' logs is kept that the log of events has.
 const EVENTS_TOLD: &str = "events_told_id";
 /// The most mass moves of one mail; the others come in the next.
-const MOVES_MAX: usize = 50;
+pub(in crate::pipeline) const MOVES_MAX: usize = 50;
 /// The most lines of a list in a mail.
 const LINES_MAX: usize = 500;
 /// The most lines of the cases' logs that are read at a time.
@@ -140,6 +140,7 @@ impl Notify<'_> {
         };
         let from = self.last_digest_at()?;
         let now = self.clock.now();
+        self.note_digest(from)?;
         let mut overflow = self.cases_of_digest()?;
         // What does not fit is told in the next.
         let more_cases = overflow.len().saturating_sub(LINES_MAX);
@@ -176,7 +177,7 @@ impl Notify<'_> {
 
     /// Gathers what a digest says beside the cases whose first report it is and the mass moves, and the last line of the
     /// cases' logs.
-    fn digest(
+    pub(in crate::pipeline) fn digest(
         &self,
         mail: &MailConfig,
         (overflow, moves): (&[CaseRow], &[BulkMove]),
@@ -485,7 +486,7 @@ impl Notify<'_> {
     }
 
     /// Queues a mail that is about no single case. What cannot be made is kept among the dead, and stops nothing.
-    fn queue_for(
+    pub(in crate::pipeline) fn queue_for(
         &self,
         mail: &MailConfig,
         recipients: &[String],

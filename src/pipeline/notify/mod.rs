@@ -16,6 +16,7 @@ use crate::time::Clock;
 pub(in crate::pipeline) mod alerts;
 pub(in crate::pipeline) mod compose;
 pub(in crate::pipeline) mod deliver;
+pub(in crate::pipeline) mod digest_anew;
 pub(in crate::pipeline) mod lanes;
 pub(in crate::pipeline) mod letters;
 pub(in crate::pipeline) mod notices;

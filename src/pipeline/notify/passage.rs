@@ -15,7 +15,7 @@ use crate::pipeline::error::PipelineError;
 use crate::pipeline::notify::Notify;
 use crate::pipeline::notify::compose::ACTOR;
 use crate::pipeline::notify::letters::{is_report, letter_of};
-use crate::pipeline::notify::told::{Heads, Heard, When};
+use crate::pipeline::notify::told::{Heads, Heard, When, not_in_digest};
 use crate::store::{
     CaseRow, ExemptionRow, MailKind, MessageRow, MessageState, NoticeRow, NoticeState, SendingCaps,
 };
@@ -133,6 +133,10 @@ impl Notify<'_> {
             let held_by = self.exemption_among(added, &row.case, None, now)?;
             return Ok(held_by.is_some());
         }
+        if self.parts.is_waiting() {
+            // Without its tables the detector finds something else; the mail waits for them: see `table_waited_for`.
+            return Ok(false);
+        }
         let found = self
             .findings
             .find(&row.case.domain, row.case.evaluated_at)?;
@@ -161,7 +165,7 @@ impl Notify<'_> {
             _ => None,
         };
         self.store.desk().save_case(&case)?;
-        let line = format!("not told in the digest: {reason}");
+        let line = not_in_digest(reason);
         self.note_of_case(Some(case_id), &line, self.clock.now())
     }
 
@@ -226,15 +230,19 @@ impl Notify<'_> {
     }
 
     /// Returns why a message of the outbox may not leave; `None` if it may. What is about no single case needs an address
-    /// that is configured for it, and no more.
+    /// that is configured for it; and a digest, that nobody was dismissed or exempted after it was written.
     pub fn stop_of_message(&self, row: &MessageRow) -> Result<Option<StopReason>, PipelineError> {
         let case = match row.message.case_id {
             Some(id) => self.store.desk().case_by_id(id)?,
             None => None,
         };
         let Some((case, letter)) = case.zip(letter_of(row)) else {
-            let is_named = self.is_addressee_of_desk(row);
-            return Ok((!is_named).then_some(StopReason::NoAddressee));
+            if !self.is_addressee_of_desk(row) {
+                return Ok(Some(StopReason::NoAddressee));
+            }
+            // While a table cannot be used it waits, and is asked again.
+            let is_outdated = !self.parts.is_waiting() && self.is_outdated(row)?;
+            return Ok(is_outdated.then_some(StopReason::NamesWithdrawn));
         };
         let now = self.clock.now();
         let exemption = match letter {
@@ -364,6 +372,9 @@ impl Notify<'_> {
         };
         if let Some(reason) = self.stop_of_message(&row)? {
             let state = self.stop(&row, reason, now)?;
+            if row.message.kind == MailKind::Digest && state == MessageState::Dropped {
+                self.write_digest_anew(&row)?;
+            }
             tx.commit()?;
             return Ok(match state {
                 MessageState::Dead => Lease::Dead,
@@ -385,8 +396,9 @@ impl Notify<'_> {
         Ok(Lease::Taken(Box::new(row)))
     }
 
-    /// Says which table a message about a case waits for: one that cannot be used, where an exemption is in force that asks
-    /// for it and would stop the message. `None` if it waits for none.
+    /// Says which table a message waits for: one that cannot be used, where an exemption is in force that asks for it and
+    /// would stop the message. A notice accuses before others than the desk, and waits in any case. `None` if it waits for
+    /// none.
     fn table_waited_for(
         &self,
         row: &MessageRow,
@@ -395,18 +407,17 @@ impl Notify<'_> {
         let Some(fault) = self.parts.waiting_for.first() else {
             return Ok(None);
         };
-        let stops = |it: &ExemptionRow| match letter_of(row) {
-            // What was queued after the exemption was asked for, or nobody was exempt by it then.
-            Some(Letter::Report) => it.created_at > row.queued_at,
-            Some(Letter::Notice) => true,
-            _ => false,
-        };
+        let letter = letter_of(row);
+        // What was queued after the exemption was asked for, or nobody was exempt by it then.
+        let stops =
+            |it: &ExemptionRow| letter == Some(Letter::Report) && it.created_at > row.queued_at;
         let mut exemptions = self.store.desk().exemptions()?.into_iter();
         let asks = exemptions.any(|it| {
             let is_by_name = matches!(it.exemption.covers, Exempt::Domain(_) | Exempt::Subtree(_));
             it.is_in_force(now) && !is_by_name && stops(&it)
         });
-        Ok(asks.then(|| {
+        let waits = asks || letter == Some(Letter::Notice) || self.is_outdated(row)?;
+        Ok(waits.then(|| {
             let fault = fault.in_one_line();
             format!("waits: whether its case is exempt is not known without a table: {fault}")
         }))
@@ -452,7 +463,7 @@ impl Notify<'_> {
     }
 
     /// Writes a line of the program into a case's log, and says it.
-    fn note_of_case(
+    pub(in crate::pipeline) fn note_of_case(
         &self,
         case_id: Option<i64>,
         line: &str,

@@ -13,7 +13,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
-use crate::case::{CaseState, HoldReason, Letter, SendReason, Told};
+use crate::case::{CaseState, HoldReason, Letter, SendReason, StopReason, Told};
 use crate::mailer::is_same_address;
 use crate::pipeline::error::PipelineError;
 use crate::pipeline::notify::Notify;
@@ -24,6 +24,14 @@ use crate::time::Timestamp;
 
 /// What the log says of a case whose first report was a line of the digest.
 pub(in crate::pipeline) const TOLD_IN_DIGEST: &str = "told in the digest";
+
+/// The beginning of what the log says of a case that a digest does not tell, or did not after all.
+const NOT_IN_DIGEST: &str = "not told in the digest: ";
+
+/// Returns what the log says of a case that a digest does not tell, or did not after all.
+pub(in crate::pipeline) fn not_in_digest(reason: StopReason) -> String {
+    format!("{NOT_IN_DIGEST}{reason}")
+}
 
 /// Returns what the log says of a case that was told in a mail of another one.
 pub(in crate::pipeline) fn told_in_mail(lead: i64, revision: u32) -> String {
@@ -37,6 +45,8 @@ enum Telling {
     Own(u32),
     /// In the digest.
     Digest,
+    /// Not in the digest that was to tell of it: that was dropped.
+    NoDigest,
     /// In a mail of another case, of this number; `None` if fluxwatch before 0.2.0 wrote the line.
     InMailOf(i64, Option<u32>),
 }
@@ -50,6 +60,9 @@ impl Telling {
         }
         if note == TOLD_IN_DIGEST {
             return Some(Self::Digest);
+        }
+        if note.starts_with(NOT_IN_DIGEST) {
+            return Some(Self::NoDigest);
         }
         if let Some(rest) = note.strip_prefix("told: told in the mails of case ") {
             let (lead, rest) = rest.split_once(',')?;
@@ -126,6 +139,8 @@ pub(in crate::pipeline) struct Hearing {
     lines: Vec<Line>,
     /// Whether the digest told of it since it was opened.
     has_digest: bool,
+    /// Whether the digest was to tell of it since it was opened, and did not.
+    is_digest_lost: bool,
     /// Whether nothing told of it after the digest.
     is_digest_last: bool,
 }
@@ -145,6 +160,7 @@ impl Hearing {
             Some(_) if self.is_digest_last => Heard::All,
             Some(Heard::Nothing { .. }) if self.has_digest => Heard::Part,
             Some(heard) => heard,
+            None if self.is_digest_lost => Heard::Nothing { again: false },
             None => Heard::All,
         }
     }
@@ -165,7 +181,8 @@ impl Hearing {
         let each = each.into_values();
         let heard: Vec<Heard> = each.filter_map(|of| self.fold(of.into_iter())).collect();
         let is_nothing = |it: &Heard| matches!(it, Heard::Nothing { .. });
-        !self.has_digest && !heard.is_empty() && heard.iter().all(is_nothing)
+        let was_to_be_told = self.is_digest_lost || !heard.is_empty();
+        !self.has_digest && was_to_be_told && heard.iter().all(is_nothing)
     }
 
     /// Returns what some messages, of one listener, told of the case; `None` if nothing since they told its end.
@@ -217,11 +234,16 @@ impl Notify<'_> {
         let tellings = log.iter().enumerate();
         let tellings = tellings.filter_map(|(i, line)| Some((i, line, Telling::of(line)?)));
         let (mut told_in, mut digest, mut last) = (BTreeSet::new(), None, None);
+        let mut is_digest_lost = false;
         for (i, line, telling) in tellings {
-            last = Some(telling);
+            let before = last.replace(telling);
             match telling {
                 Telling::Own(_) => {}
                 Telling::Digest => digest = Some(i),
+                Telling::NoDigest => {
+                    is_digest_lost = digest.take().is_some_and(|at| at >= opened);
+                    last = before.filter(|it| *it != Telling::Digest);
+                }
                 Telling::InMailOf(lead, revision) => {
                     let of_lead = self.heads_of(lead, heads)?;
                     let revision = revision.or_else(|| mail_at(&of_lead, line.event.at));
@@ -229,7 +251,7 @@ impl Notify<'_> {
                 }
             }
         }
-        let has_digest = digest.is_some_and(|at| at >= opened);
+        let has_digest = digest.is_some_and(|at: usize| at >= opened);
         let mut lines = self.lines_of(row, row.id, when, heads, |_| true)?;
         let leads: BTreeSet<i64> = told_in.iter().map(|(lead, _)| *lead).collect();
         for lead in leads {
@@ -245,6 +267,7 @@ impl Notify<'_> {
             case: row.id,
             lines,
             has_digest,
+            is_digest_lost: is_digest_lost && !has_digest,
             is_digest_last: has_digest && last == Some(Telling::Digest),
         })
     }
@@ -480,6 +503,10 @@ mod tests {
             ),
             (before.as_str(), Some(Telling::InMailOf(7, None))),
             (TOLD_IN_DIGEST, Some(Telling::Digest)),
+            (
+                "not told in the digest: the case is exempt by number 3",
+                Some(Telling::NoDigest),
+            ),
             (
                 "report 1 queued to 2 recipients: first report of this case",
                 Some(Telling::Own(1)),

@@ -91,6 +91,16 @@ impl Desk<'_> {
             .map(|_| ())
     }
 
+    /// Notes that nobody was told of the mass moves that were told at a time.
+    pub fn forget_bulk_alerts(&self, at: Timestamp) -> Result<(), StoreError> {
+        self.store
+            .run(|db| {
+                let sql = "update bulk_move set told_at = null where told_at = ?";
+                db.execute(sql, [at.unix()])
+            })
+            .map(|_| ())
+    }
+
     /// Notes that a zone cannot be seen for a reason; one that is known keeps its beginning. Returns
     /// whether it is new.
     pub fn record_blindness(

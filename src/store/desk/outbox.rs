@@ -842,6 +842,14 @@ impl Desk<'_> {
         self.select_heads("case_id = ?1 order by id", case_id)
     }
 
+    /// Returns the digests that wait, without their octets, oldest first.
+    pub fn waiting_digests(&self) -> Result<Vec<MessageRow>, StoreError> {
+        self.select_heads(
+            "kind = 'digest' and state = 'queued' and ?1 = 0 order by id",
+            0,
+        )
+    }
+
     /// Returns a message without its octets.
     pub fn message_head(&self, id: i64) -> Result<Option<MessageRow>, StoreError> {
         Ok(self.select_heads("id = ?1", id)?.pop())

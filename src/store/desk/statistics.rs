@@ -226,6 +226,17 @@ impl Desk<'_> {
             .collect()
     }
 
+    /// Returns whether a case was dismissed after a time, as a line of a case's log after one says.
+    pub fn was_dismissed_after(&self, event: i64, at: Timestamp) -> Result<bool, StoreError> {
+        self.store.run(|db| {
+            let sql = "select exists (select 1
+                                        from case_event
+                                       where id > ?1 and to_state = 'dismissed' and at > ?2
+                                             and from_state <> 'dismissed')";
+            db.value(sql, params![event, at])
+        })
+    }
+
     /// Returns what [`Desk::purge_cases`] would take.
     pub fn purgeable(&self, before: Timestamp) -> Result<Purged, StoreError> {
         self.store.run(|db| {

@@ -8,7 +8,7 @@ use crate::store::error::StoreError;
 use crate::store::keys::{SourceId, SourceKind, ZoneId};
 use crate::store::sqlite::dialect::rows_of;
 use crate::store::zones::Zones;
-use crate::store::zones::unwatched::{ending, is_ended};
+use crate::store::zones::unwatched::{AWAITED, ending, is_ended};
 use crate::store::zones::watched::EXPIRE_KEY;
 use crate::time::Timestamp;
 
@@ -304,7 +304,9 @@ impl Zones<'_> {
             let source_kind = SourceKind::parse(&kind)
                 .ok_or_else(|| self.store.damaged(format!("source kind {kind:?}")))?;
             // Whatever an attempt that ended later said.
-            let ended = ended.filter(|word| is_ended(Some(word)));
+            let has_failed = status.last_error.is_some();
+            // Why its source does not show it is worth more than that it has not.
+            let ended = ended.filter(|word| word != AWAITED || !has_failed);
             if let Some(word) = ended {
                 status.last_error = Some(ending(&word).to_owned());
                 status.refused_reason = Some(word);

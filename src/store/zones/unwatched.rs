@@ -8,6 +8,7 @@ use crate::store::error::StoreError;
 use crate::store::keys::{SourceKind, View};
 use crate::store::sqlite::dialect::rows_of;
 use crate::store::zones::Zones;
+use crate::time::Timestamp;
 
 /// The word of `zone.ended`, and the reason in `status`, of a zone that no source of the configuration feeds any more.
 pub(in crate::store) const UNWATCHED: &str = "unwatched";
@@ -32,15 +33,16 @@ pub(in crate::store) const IS_AWAITED: &str = "ended = 'awaited'";
 /// What an update sets once the source has shown it.
 pub(in crate::store) const IS_SHOWN: &str = "ended = nullif(ended, 'awaited')";
 
-/// Returns whether a zone is not watched any more, as its administrator wants it: that is no failure.
+/// Returns whether a zone is not watched any more, as its administrator wants it, or not yet again: that is no failure.
 pub fn is_ended(refused_reason: Option<&str>) -> bool {
-    matches!(refused_reason, Some(UNWATCHED | LEFT_CATALOG))
+    matches!(refused_reason, Some(UNWATCHED | LEFT_CATALOG | AWAITED))
 }
 
 /// Returns what `status` says of a zone that is not watched any more.
 pub(in crate::store) fn ending(word: &str) -> &'static str {
     match word {
         LEFT_CATALOG => "its catalog does not list it any more",
+        AWAITED => "its source has not shown it yet since it was put back",
         _ => "no source of the configuration feeds it any more",
     }
 }
@@ -78,18 +80,22 @@ impl Watched {
 struct Noted {
     ended: Numbers,
     begun: Numbers,
+    /// Of these, those that another source had until then: a feed goes on where it was read to, and what comes in place of
+    /// something else does not.
+    handed_over: Numbers,
     awaited: Numbers,
-    /// The apexes of the former.
+    /// The apexes of those whose watching ended.
     names: Vec<Name>,
 }
 
 impl Zones<'_> {
     /// Notes which zones no source feeds any more, and which are fed again. Returns those that were watched until now. What
     /// was brought in by hand has no source that could end.
-    pub fn note_watched(&self, watched: &Watched) -> Result<Vec<Name>, StoreError> {
+    pub fn note_watched(&self, watched: &Watched, now: Timestamp) -> Result<Vec<Name>, StoreError> {
         let Noted {
             ended,
             begun,
+            handed_over,
             awaited,
             names,
         } = self.find_changed(watched)?;
@@ -103,6 +109,16 @@ impl Zones<'_> {
         }
         let tx = self.store.begin_batch()?;
         self.store.run(|db| {
+            let sql = format!(
+                "insert into gap (zone_id, from_at, to_at, reason)
+                 select id, last_success_at,
+                        case when last_success_at > ?2 then last_success_at else ?2 end, 'unwatched'
+                   from zone
+                  where id in (select value from {zones}) and last_success_at is not null
+                 on conflict do nothing",
+                zones = rows_of("?1")
+            );
+            db.execute(&sql, params![handed_over, now])?;
             let sql = format!(
                 "update zone
                     set ended = ?2
@@ -169,7 +185,12 @@ impl Zones<'_> {
                 (Some(kind), Some(UNWATCHED | LEFT_CATALOG)) if returning(kind).is_some() => {
                     noted.awaited.0.push(id);
                 }
-                (Some(kind), Some(_)) if returning(kind).is_none() => noted.begun.0.push(id),
+                (Some(kind), Some(_)) if returning(kind).is_none() => {
+                    noted.begun.0.push(id);
+                    if feeding(source) != Some(SourceKind::Feed) {
+                        noted.handed_over.0.push(id);
+                    }
+                }
                 (Some(_), _) | (None, Some(UNWATCHED | LEFT_CATALOG)) => {}
                 (None, _) => {
                     noted.ended.0.push(id);
@@ -185,7 +206,6 @@ impl Zones<'_> {
 mod tests {
     use crate::store::handle::{Store, StoreOptions};
     use crate::store::zones::catalogs::{CatalogChange, MemberRow};
-    use crate::time::Timestamp;
     use crate::zone::Refusal;
 
     use super::*;
@@ -269,14 +289,15 @@ mod tests {
         let source = source.expect("made");
         let zone = Name::parse("one.example").expect("valid");
         zones.ensure_zone(&zone, source).expect("made");
-        let seen = zones.record_zone_attempt(&zone, Timestamp::from_unix(2_000), None);
+        let at = Timestamp::from_unix;
+        let seen = zones.record_zone_attempt(&zone, at(2_000), None);
         seen.expect("noted");
         let mut watched = Watched::default();
         watched.sources.insert("cat".to_owned());
         let mark_after = |ended: &str, watched: &Watched| -> Option<String> {
             let set = store.run(|db| db.execute("update zone set ended = ?", [ended]));
             set.expect("set");
-            zones.note_watched(watched).expect("noted");
+            zones.note_watched(watched, at(9_000)).expect("noted");
             let mark = store.run(|db| db.value("select ended from zone", ()));
             mark.expect("readable")
         };
@@ -296,5 +317,10 @@ mod tests {
         for ended in [LEFT_CATALOG, UNWATCHED, AWAITED] {
             assert_eq!(mark_after(ended, &watched), None, "{ended}");
         }
+        // What came and went before the feed took over is not known.
+        let state = zones.find_zone(&zone).expect("readable").expect("known");
+        let gaps = zones.gaps(state.id).expect("readable");
+        assert_eq!(gaps.len(), 1);
+        assert_eq!((gaps[0].from, gaps[0].to), (at(2_000), at(9_000)));
     }
 }
