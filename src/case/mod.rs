@@ -318,7 +318,8 @@ fn open_case(finding: &Finding, policy: &DetectPolicy) -> (Case, Vec<CaseEvent>)
     (case, vec![event])
 }
 
-/// For how long a report is held at most: what was found in a week that is over confirms nothing of this one.
+/// For how long a report is held at most, or for twice [`confirm_after`](DetectPolicy::confirm_after) if that is longer: what
+/// was found in a week that is over confirms nothing of this one.
 const HELD_MAX: Span = Span::days(7);
 
 /// Returns the level that a finding gives a case, and since when a report of it is held.
@@ -331,7 +332,10 @@ fn hold(
     let since = case.and_then(|case| case.pending_since);
     let since = since.map(|since| since.min(finding.now));
     // Between two steps a slow rotation may fall short of a report for some hours: it goes on all the same.
-    let since = since.filter(|since| finding.now.since(*since) < HELD_MAX);
+    let held_max = HELD_MAX.max(Span::seconds(
+        policy.confirm_after.as_seconds().saturating_mul(2),
+    ));
+    let since = since.filter(|since| finding.now.since(*since) < held_max);
     match finding.level {
         Level::Report => {}
         Level::Review => return (Level::Review, since),
