@@ -283,41 +283,43 @@ impl Lookup<'_> {
             is_at_or_below("o.name", "?2")
         };
         let buckets = self.store.zones().buckets_since(zone, Some(since))?;
-        let (first, last) = (
-            buckets.get(1).copied().unwrap_or(0),
-            buckets.last().copied().unwrap_or(0),
+        let months = match &buckets[1..] {
+            [] => &buckets[..],
+            months => months,
+        };
+        let months = months.iter().map(i64::to_string).collect::<Vec<_>>();
+        let in_months = format!("p.bucket in ({})", months.join(", "));
+        let moved = format!(
+            "select o.name, o.id
+               from owner o
+              where o.zone_id = ?1 and {range}
+                    and (exists (select 1
+                                   from record r join version v on v.id = r.added_id
+                                  where r.owner_id = o.id and r.rrtype in (1, 5, 28)
+                                        and r.baseline = 0 and v.observed_at > ?3)
+                         or exists (select 1
+                                      from past_record p
+                                     where {in_months} and p.owner_id = o.id and p.rrtype in (1, 5, 28)))"
         );
+        let read = |sql: &str, limit: usize| {
+            let values = params![zone, key, since, limit as i64];
+            self.store.run(|db| db.values::<String>(sql, values))
+        };
         // The records of one that is alone, as most are, need not be counted.
-        let sql = format!(
-            "with recursive month (bucket) as (select cast(?4 as bigint)
-                                               union all
-                                               select bucket + 1
-                                                 from month
-                                                where bucket < ?5),
-                  moved (id, name) as (select o.id, o.name
-                                         from owner o
-                                        where o.zone_id = ?1 and {range}
-                                              and (exists (select 1
-                                                             from record r join version v on v.id = r.added_id
-                                                            where r.owner_id = o.id and r.rrtype in (1, 5, 28)
-                                                                  and r.baseline = 0 and v.observed_at > ?3)
-                                                   or exists (select 1
-                                                                from month {IN_ORDER} past_record p on p.bucket = month.bucket
-                                                               where p.owner_id = o.id and p.rrtype in (1, 5, 28))))
-             select o.name
-               from moved o
-              order by case
-                         when (select count(*) from moved) > 1
-                         then (select count(*)
-                                 from (select 1
-                                         from month {IN_ORDER} past_record p on p.bucket = month.bucket
-                                        where p.owner_id = o.id limit {KIND_ROWS_MAX}) found)
-                       end desc,
-                       o.name limit ?6"
-        );
-        let names = self.store.run(|db| {
-            db.values::<String>(&sql, params![zone, key, since, first, last, limit as i64])
-        })?;
+        let mut names = read(&format!("{moved} limit ?4"), 2)?;
+        if names.len() > 1 {
+            let sql = format!(
+                "select o.name
+                   from ({moved}) o
+                  order by (select count(*)
+                              from (select 1
+                                      from past_record p
+                                     where {in_months} and p.owner_id = o.id limit {KIND_ROWS_MAX}) found) desc,
+                        o.name limit ?4"
+            );
+            names = read(&sql, limit)?;
+        }
+        names.truncate(limit);
         let entity = |key: String| {
             let owner = Name::from_relative_key(&key, apex)
                 .map_err(|fault| self.store.damaged(fault.to_string()))?;
