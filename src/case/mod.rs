@@ -627,6 +627,29 @@ mod tests {
     }
 
     #[test]
+    fn a_report_is_held_for_longer_than_a_week_where_the_policy_asks_for_it() {
+        let policy = DetectPolicy {
+            confirm_after: Span::days(8),
+            ..DetectPolicy::default()
+        };
+        let mut case: Option<Case> = None;
+        for day in 0..=8 {
+            let at = 10 + day * 86_400;
+            let finding = finding(Level::Report, at);
+            let observation = Observation {
+                finding: Some(&finding),
+                last_change_at: None,
+                standing: Standing::Active,
+                now: Timestamp::from_unix(at),
+            };
+            case = observe(case.as_ref(), &observation, &policy).map(|(case, _)| case);
+            let level = case.as_ref().map(|case| case.level);
+            let is_over = day == 8;
+            assert_eq!(level == Some(Level::Report), is_over, "{day}");
+        }
+    }
+
+    #[test]
     fn reported_cases_stay_open_when_quiet_and_are_not_held_again() {
         let (quiet, _) = see(Some(&reported()), None, 4000);
         assert_eq!(
