@@ -318,7 +318,8 @@ fn open_case(finding: &Finding, policy: &DetectPolicy) -> (Case, Vec<CaseEvent>)
     (case, vec![event])
 }
 
-/// For how long a report is held at most: what was found in a week that is over confirms nothing of this one.
+/// For how long a report is held at most, or for twice [`confirm_after`](DetectPolicy::confirm_after) if that is longer: what
+/// was found in a week that is over confirms nothing of this one.
 const HELD_MAX: Span = Span::days(7);
 
 /// Returns the level that a finding gives a case, and since when a report of it is held.
@@ -331,7 +332,10 @@ fn hold(
     let since = case.and_then(|case| case.pending_since);
     let since = since.map(|since| since.min(finding.now));
     // Between two steps a slow rotation may fall short of a report for some hours: it goes on all the same.
-    let since = since.filter(|since| finding.now.since(*since) < HELD_MAX);
+    let held_max = HELD_MAX.max(Span::seconds(
+        policy.confirm_after.as_seconds().saturating_mul(2),
+    ));
+    let since = since.filter(|since| finding.now.since(*since) < held_max);
     match finding.level {
         Level::Report => {}
         Level::Review => return (Level::Review, since),
@@ -619,6 +623,29 @@ mod tests {
             let (again, _) = see(Some(&dropped), Some(Level::Report), next);
             assert_eq!(again.level, Level::Review);
             assert_eq!(again.pending_since, Some(Timestamp::from_unix(next)));
+        }
+    }
+
+    #[test]
+    fn a_report_is_held_for_longer_than_a_week_where_the_policy_asks_for_it() {
+        let policy = DetectPolicy {
+            confirm_after: Span::days(8),
+            ..DetectPolicy::default()
+        };
+        let mut case: Option<Case> = None;
+        for day in 0..=8 {
+            let at = 10 + day * 86_400;
+            let finding = finding(Level::Report, at);
+            let observation = Observation {
+                finding: Some(&finding),
+                last_change_at: None,
+                standing: Standing::Active,
+                now: Timestamp::from_unix(at),
+            };
+            case = observe(case.as_ref(), &observation, &policy).map(|(case, _)| case);
+            let level = case.as_ref().map(|case| case.level);
+            let is_over = day == 8;
+            assert_eq!(level == Some(Level::Report), is_over, "{day}");
         }
     }
 

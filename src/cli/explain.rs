@@ -79,8 +79,10 @@ pub fn run(config: Option<&Path>, command: &ExplainCommand) -> Result<Done, Fail
     Ok(Done::Well)
 }
 
-/// Returns the newest event time of the zones that hold the domain: the wall clock for live sources.
+/// Returns the newest event time of the zones that hold the domain: the wall clock for live sources. Never before a case was
+/// judged: what another zone told of its name servers may be newer.
 fn newest_event(pipeline: &Pipeline, domain: &Name) -> Result<Timestamp, Failure> {
+    let case = pipeline.store().desk().find_case(domain)?;
     let mut newest = None;
     for zone in pipeline.store().zones().zones_enclosing(domain)? {
         if let Some(zone) = pipeline.store().zones().find_view(&zone.apex, zone.view)? {
@@ -95,6 +97,9 @@ fn newest_event(pipeline: &Pipeline, domain: &Name) -> Result<Timestamp, Failure
             };
             newest = newest.max(event);
         }
+    }
+    if newest.is_some() {
+        newest = newest.max(case.map(|row| row.case.evaluated_at));
     }
     newest.ok_or_else(|| in_no_zone(domain))
 }

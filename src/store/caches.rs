@@ -7,6 +7,7 @@ use crate::detector::{Moment, Stay};
 use crate::dns::{Name, Rdata, Serial};
 use crate::store::door::{Fault, Row, Value};
 use crate::store::keys::{View, ZoneId};
+use crate::store::zones::sights::Unseen;
 use crate::time::Timestamp;
 use crate::zone::Missed;
 
@@ -125,8 +126,8 @@ pub(in crate::store) struct Spans {
     pub(in crate::store) shared: HashMap<ZoneId, Arc<SharedOf>>,
     /// The row of the first version of a zone since a time, if there is one.
     pub(in crate::store) firsts: HashMap<(ZoneId, Timestamp), Option<i64>>,
-    /// Since when nobody had seen a zone at a time.
-    pub(in crate::store) unseen: HashMap<(ZoneId, Timestamp), Option<Timestamp>>,
+    /// The time before another in which nobody could see a zone.
+    pub(in crate::store) unseen: HashMap<(ZoneId, Timestamp), Option<Unseen>>,
 }
 
 /// Versions as the ends of intervals, while one state of the database is read: each ends and begins several.

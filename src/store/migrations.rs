@@ -7,12 +7,13 @@
 pub(in crate::store) const BEFORE: i32 = 13;
 
 /// The migrations, in order. A merged one is never edited.
-pub(in crate::store) const SHARED: [&str; 5] = [
+pub(in crate::store) const SHARED: [&str; 6] = [
     include_str!("migrations/0014_due.sql"),
     include_str!("migrations/0015_written.sql"),
     include_str!("migrations/0016_shared.sql"),
     include_str!("migrations/0017_ended.sql"),
     include_str!("migrations/0018_left.sql"),
+    include_str!("migrations/0019_sights.sql"),
 ];
 
 /// The migration after which rows of `old_shared_change` are packed.

@@ -77,6 +77,7 @@ mod scenarios;
 mod schema;
 mod scripted;
 mod service;
+mod sights;
 mod steps;
 mod support;
 mod tables;

@@ -85,6 +85,19 @@ pub(in crate::pipeline) fn were_throughout(
     false
 }
 
+/// Returns how many seconds some times cover together: what lies in several counts once.
+pub(in crate::pipeline) fn seconds_of(times: impl Iterator<Item = (Timestamp, Timestamp)>) -> i64 {
+    let mut times: Vec<(Timestamp, Timestamp)> = times.filter(|(from, to)| from < to).collect();
+    times.sort_unstable();
+    let (mut covered, mut reached) = (0, None);
+    for (from, to) in times {
+        let from = reached.map_or(from, |reached| from.max(reached));
+        covered += to.since(from).as_seconds().max(0);
+        reached = reached.max(Some(to));
+    }
+    covered
+}
+
 /// Returns the times in which a name had any of some name servers. Of one that was there when history met the name first
 /// nobody knows since when: it makes no glue of what came before it was told.
 fn cuts_of<T>(stays: &[Stay<T>]) -> Vec<Cut> {
@@ -112,13 +125,12 @@ fn cuts_of<T>(stays: &[Stay<T>]) -> Vec<Cut> {
 }
 
 impl Cut {
-    /// Returns for how long a record was there below the cut, as was known by a time.
-    fn time_of<T>(&self, stay: &Stay<T>, until: Timestamp) -> i64 {
+    /// Returns from when until when a record was there below the cut, as was known by a time; an end before the beginning
+    /// if it was not.
+    fn time_of<T>(&self, stay: &Stay<T>, until: Timestamp) -> (Timestamp, Timestamp) {
         let end = |end: Option<Moment>| end.map_or(until, |end| end.at).min(until);
         let end = end(self.to).min(end(stay.removed));
-        end.since(self.from.0.max(stay.added.at))
-            .as_seconds()
-            .max(0)
+        (self.from.0.max(stay.added.at), end)
     }
 
     /// Returns what a record below the cut is, as far as the cut tells and as was known by a time. One that was there for
@@ -171,7 +183,8 @@ impl Cuts {
         let end = stay.removed.map_or(self.until, |end| end.at);
         let life = end.min(self.until).since(stay.added.at).as_seconds();
         let below = above.iter().map(|cut| cut.time_of(&stay, self.until));
-        let is_mostly_below = 2 * below.sum::<i64>() >= life;
+        // Of cuts at several levels above it each second counts once.
+        let is_mostly_below = 2 * seconds_of(below) >= life;
         let mut since: Option<Moment> = None;
         for cut in above {
             match cut.kind_of(&stay, self.until, is_mostly_below) {
@@ -302,6 +315,31 @@ mod tests {
         let long = [(0, Some(400_000))];
         assert_eq!(own_since(&long, (1_000, None)), Some(1_000));
         assert_eq!(own_since(&long, (399_000, None)), Some(400_000));
+    }
+
+    #[test]
+    fn times_that_overlap_count_once() {
+        let seconds = |times: &[(i64, i64)]| {
+            let times = times.iter();
+            seconds_of(times.map(|(from, to)| (moment(*from).at, moment(*to).at)))
+        };
+        assert_eq!(seconds(&[]), 0);
+        assert_eq!(seconds(&[(10, 40), (20, 30), (40, 50), (60, 50)]), 40);
+        assert_eq!(seconds(&[(70, 80), (10, 20), (15, 30), (10, 20)]), 30);
+    }
+
+    #[test]
+    fn cuts_at_two_levels_above_an_address_make_no_more_glue_of_it_than_one() {
+        let www = name("www.shop.bad.test.");
+        let cut = cuts_of(&[stay(name("ns.host.test."), 450, Some(600))]);
+        let both = [name("shop.bad.test."), www.clone()].map(|it| (it, cut.clone()));
+        let cuts = Cuts {
+            by_name: both.into(),
+            until: moment(500_000).at,
+        };
+        let address = stay(Rdata::A([192, 0, 2, 1].into()), 0, Some(600));
+        let own = cuts.own_part(&www, &name("bad.test."), address);
+        assert!(own.is_some_and(|it| it.added.version_id == 0));
     }
 
     #[test]

@@ -63,6 +63,7 @@ impl Findings<'_> {
             limit,
             among: None,
             only_times: false,
+            is_replayed: false,
         }
     }
 

@@ -1,7 +1,7 @@
 //! What history says of a domain, loaded for the detector: the newest first, and no more than there is room for.
 
 use crate::pipeline::findings::Findings;
-use crate::pipeline::findings::cuts::{Cuts, were_throughout};
+use crate::pipeline::findings::cuts::{Cuts, seconds_of, were_throughout};
 use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashSet};
@@ -35,6 +35,8 @@ pub(in crate::pipeline) struct DomainWindows {
     pub aliases: Vec<AliasWindow>,
     /// Those of the name servers that the domain itself has, the nearest zone first; the others are its operator's.
     pub delegations: Vec<Delegation>,
+    /// The zone of each of [`DomainWindows::nameservers`] as they were loaded, where it says which of them are used.
+    pub zones: Vec<Option<ZoneId>>,
 }
 
 /// The name servers that a domain has in a zone.
@@ -61,22 +63,27 @@ impl DomainWindows {
         now: Timestamp,
     ) -> Option<Cow<'a, AddressWindow>> {
         let windows = self.nameservers.iter().chain(&self.quiet);
-        let uses = windows.flat_map(|it| &it.names);
-        let uses: Vec<&Stay<Name>> = uses.filter(|stay| stay.value == window.owner).collect();
+        // One that was told when watching began was there before; of one that was told later nobody knows since when.
+        let uses = windows.flat_map(|it| {
+            let uses = it.names.iter().filter(|stay| stay.value == window.owner);
+            uses.map(|stay| (stay, stay.baseline && stay.added.at <= it.watched_since))
+        });
+        let uses: Vec<(&Stay<Name>, bool)> = uses.collect();
         if uses.is_empty() {
             return Some(Cow::Borrowed(window));
         }
         let span = |stay: &Stay<IpAddr>, from: Timestamp, end: Option<Moment>| {
             let left = stay.removed.map_or(now, |end| end.at).min(now);
             let end = end.map_or(left, |end| end.at.min(left));
-            end.since(from.max(stay.added.at)).as_seconds().max(0)
+            (from.max(stay.added.at), end)
         };
         let is_own = |stay: &&Stay<IpAddr>| {
-            let used = uses.iter().map(|it| match it.baseline {
-                true => span(stay, stay.added.at, it.removed),
-                false => span(stay, it.added.at, it.removed),
+            let used = uses.iter().map(|(used, was_before)| match was_before {
+                true => span(stay, stay.added.at, used.removed),
+                false => span(stay, used.added.at, used.removed),
             });
-            2 * used.sum::<i64>() < span(stay, stay.added.at, None)
+            let life = [span(stay, stay.added.at, None)].into_iter();
+            2 * seconds_of(used) < seconds_of(life)
         };
         let own: Vec<Stay<IpAddr>> = window.addresses.iter().filter(is_own).cloned().collect();
         let is_any = !own.is_empty();
@@ -138,6 +145,8 @@ pub(in crate::pipeline) struct Range<'a> {
     pub among: Option<&'a BTreeSet<Name>>,
     /// Whether it is only asked when anything changed: what a part had that is left out is not read.
     pub only_times: bool,
+    /// Whether it is judged at one time after another: what moved while a zone was not seen is left out of each.
+    pub is_replayed: bool,
 }
 
 /// How many more intervals of a domain may be loaded, and of which time.
@@ -145,6 +154,7 @@ pub(in crate::pipeline) struct Budget {
     extent: Extent,
     registered_at: Option<Timestamp>,
     only_times: bool,
+    is_replayed: bool,
 }
 
 impl Budget {
@@ -270,6 +280,7 @@ impl Findings<'_> {
             },
             registered_at: self.registered_at(domain, range.until),
             only_times: range.only_times,
+            is_replayed: range.is_replayed,
         };
         for zone in self.store.zones().zones_enclosing(domain)? {
             if !zone.is_judged_at(range.until) {
@@ -296,6 +307,8 @@ impl Findings<'_> {
                     let since = range.moved_since.max(own.watched_since);
                     apex != *domain && were_throughout(&own.names, since, range.until)
                 });
+            windows.zones.extend(own.iter().map(|_| Some(zone.id)));
+            windows.zones.extend(operated.iter().map(|_| None));
             windows.nameservers.extend(own.into_iter().chain(operated));
             // What the parent's servers say below the domain is glue, as what the zone has below a delegation is.
             if is_glue_alone {
@@ -398,7 +411,10 @@ impl Findings<'_> {
                         .extend(values.iter().filter_map(Rdata::address));
                 }
             }
-            let last = self.last_use(key.zone, &names, host, until)?;
+            let last = match budget.is_replayed {
+                true => None,
+                false => self.last_use(key.zone, &names, host, until)?,
+            };
             let stays = read.stays.into_iter();
             let stays = stays.filter(|stay| last.is_none_or(|last| stay.added.at <= last));
             addresses.extend(stays.map(|stay| (host.clone(), stay)));
@@ -421,8 +437,9 @@ impl Findings<'_> {
     }
 
     /// Returns when a delegation was last known to use a name server by a time; `None` for one that it is seen to use then.
-    /// What moved while nobody could see the zone is not held against it: it may have left before.
-    fn last_use(
+    /// What moved while nobody could see the zone is not held against it: it may have left before. What moved before that was
+    /// known is, as long as nothing shows that it had left.
+    pub(in crate::pipeline) fn last_use(
         &self,
         zone: ZoneId,
         names: &[Stay<Name>],
@@ -434,13 +451,39 @@ impl Findings<'_> {
             let end = stay.removed.map(|end| end.at).filter(|end| *end <= until);
             // A version of that second is seen.
             let asked = end.unwrap_or(until + Span::seconds(1));
-            let used = self.store.zones().unseen_since(zone, asked)?.or(end);
+            let unseen = self.store.zones().unseen_at(zone, asked)?;
+            let used = match end {
+                Some(end) => Some(unseen.map_or(end, |unseen| unseen.since)),
+                None => unseen.map(|it| it.known_at).filter(|at| *at < asked),
+            };
             if used.is_none() {
                 return Ok(None);
             }
             last = last.max(used);
         }
         Ok(last)
+    }
+
+    /// Returns the name servers that a domain has at a time, as any zone says.
+    pub(in crate::pipeline) fn nameservers_at(
+        &self,
+        domain: &Name,
+        at: Timestamp,
+    ) -> Result<BTreeSet<Name>, PipelineError> {
+        let mut hosts = BTreeSet::new();
+        for zone in self.store.zones().zones_enclosing(domain)? {
+            if !zone.is_judged_at(at) {
+                continue;
+            }
+            let key = EntityKey {
+                zone: zone.id,
+                apex: zone.apex,
+                owner: domain.clone(),
+            };
+            let there = self.window_until(&key, at, at)?.into_iter();
+            hosts.extend(there.filter_map(as_nameserver).map(|it| it.value));
+        }
+        Ok(hosts)
     }
 
     /// Loads the name servers at or below a domain that others use and whose addresses moved, where the domain does

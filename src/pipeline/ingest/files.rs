@@ -130,6 +130,7 @@ impl Ingest<'_> {
         };
         let (paths, pattern) = (import.paths.to_vec(), import.time_pattern.as_ref());
         let outcomes = self.take_files(&pass, paths, pattern, import.at, &mut progress)?;
+        self.judge.judge_seen_again(options)?;
         Ok(reports(import.source, import.zone, outcomes))
     }
 
@@ -231,11 +232,15 @@ impl Ingest<'_> {
             refusal => zones.record_zone_attempt(pass.zone, now, refusal)?,
         }
         self.store.lookup().write_judged()?;
-        let event_now = self
-            .store
-            .zones()
-            .find_zone(pass.zone)?
-            .and_then(|zone| zone.version_at);
+        let event_now = match zones.find_zone(pass.zone)? {
+            Some(zone) => {
+                if summary.versions == 0 && is_fed {
+                    self.tell_of_late(&zone, now)?;
+                }
+                zones.newest_sight(zone.id)?
+            }
+            None => None,
+        };
         // Each file that is there was read: nothing else of the time of the newest one is to be waited for.
         let says_no_more = refused.is_empty();
         let look = (self.judge).look_at_recorded(event_now.unwrap_or(now), says_no_more);
@@ -253,6 +258,15 @@ impl Ingest<'_> {
         }
         outcomes.extend(refused.into_iter().map(ZoneOutcome::Refused));
         Ok(outcomes)
+    }
+
+    /// Says in the log that the next file of a zone is late.
+    fn tell_of_late(&self, zone: &ZoneState, now: Timestamp) -> Result<(), PipelineError> {
+        if let Some(late) = self.store.zones().late_at(zone.id, now)? {
+            let (apex, since) = (&zone.apex, late.since);
+            tracing::info!(zone = %apex, "zone {apex}: its newest file is of {since}, and the next one is late: until it comes, what name servers of other zones do is held against none of its domains; look at who writes the files");
+        }
+        Ok(())
     }
 
     /// Takes in one file.
@@ -326,8 +340,13 @@ impl Ingest<'_> {
             is_drift: false,
             file: Some(read_file),
         };
+        let late = self.store.zones().late_at(zone.id, file.mark.version_at)?;
         let stored = self.apply_file(arrived)?;
         if stored.is_ok() {
+            if let Some(late) = late {
+                let zones = self.store.zones();
+                zones.note_late_file(zone.id, late, file.mark.version_at)?;
+            }
             marks.was_taken(&file.path, &file.mark, read.ends_with_soa);
         }
         Ok(stored)

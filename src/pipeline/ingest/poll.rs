@@ -198,6 +198,7 @@ impl Ingest<'_> {
                 }
             }
         }
+        self.judge.judge_seen_again(options)?;
         // A command leaves no log behind that the next reader would have to go through.
         Ok(self.store.upkeep().checkpoint()?)
     }

@@ -12,7 +12,7 @@ use crate::pipeline::findings::windows::Range;
 use crate::pipeline::judge::Judge;
 use crate::pipeline::judge::detect::REEVALUATE_AFTER;
 use crate::pipeline::judge::look::Look;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use crate::case::{Case, Standing};
 use crate::detector::{DetectPolicy, Level};
@@ -39,7 +39,61 @@ impl Judge<'_> {
             return Ok(());
         }
         self.judge_left(Some(apex), |_| true, look.known_until, options)?;
-        self.reevaluate_due(Some(apex), |_| true, look.now, options)
+        self.reevaluate_due(Some(apex), |_| true, look.now, options)?;
+        self.reevaluate_ahead(apex, look.now, options)
+    }
+
+    /// Judges the open cases of a zone that were judged after its newest time, by what other zones told of their name
+    /// servers: each at every look that was due by the newest time of these.
+    fn reevaluate_ahead(
+        &self,
+        apex: &Name,
+        now: Timestamp,
+        options: &PollOptions,
+    ) -> Result<(), PipelineError> {
+        if self.parts.is_waiting() {
+            return Ok(());
+        }
+        loop {
+            let mut due = Vec::new();
+            let mut times = HashMap::new();
+            for row in self.store.desk().cases_ahead(apex, now)? {
+                let known = self.newest_of_servers(&row.case)?;
+                let looked_at = row.case.evaluated_at + REEVALUATE_AFTER;
+                if let Some(known) = known.filter(|known| *known >= looked_at) {
+                    let next = next_reevaluation(&row.case, &self.config.detect, known);
+                    times.insert(row.id, next);
+                    due.push(row);
+                }
+            }
+            if due.is_empty() {
+                return Ok(());
+            }
+            self.judge_cases(due.into_iter(), &|row| Ok(times[&row.id]), options)?;
+        }
+    }
+
+    /// Returns the newest time of the sources of the zones that hold the addresses of a domain's name servers.
+    fn newest_of_servers(&self, case: &Case) -> Result<Option<Timestamp>, PipelineError> {
+        let at = case.evaluated_at;
+        let zones = self.store.zones();
+        let mut newest = None;
+        for host in self.findings.nameservers_at(&case.domain, at)? {
+            for zone in zones.zones_enclosing(&host)? {
+                if !zone.is_judged_at(at) {
+                    continue;
+                }
+                let Some(zone) = zones.find_view(&zone.apex, zone.view)? else {
+                    continue;
+                };
+                let told = match zone.source_kind.is_live() {
+                    true => Some(self.clock.now()),
+                    false => zones.source_status(zone.source)?.last_event_at,
+                };
+                newest = newest.max(told);
+            }
+        }
+        Ok(newest)
     }
 
     /// Returns how the cases of a recorded source are looked at after a pass over it. What stood still, or was read whole,

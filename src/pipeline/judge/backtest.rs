@@ -8,6 +8,7 @@
 
 use crate::pipeline::judge::Judge;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::case::{Case, CaseState, Observation, Standing, observe};
@@ -19,7 +20,7 @@ use crate::pipeline::error::PipelineError;
 use crate::pipeline::findings::windows::{ADDRESSES_SINCE, DomainWindows, Range};
 use crate::pipeline::judge::again::next_reevaluation;
 use crate::pipeline::judge::detect::{changed_enough, delegation_at, may_be_watched};
-use crate::store::ChangedOwner;
+use crate::store::{ChangedOwner, ZoneId};
 use crate::time::{Span, Timestamp};
 
 /// How soon a domain is judged again after a change.
@@ -121,8 +122,11 @@ impl Judge<'_> {
         until: Timestamp,
     ) -> Result<Option<Replayed>, PipelineError> {
         let windows = self.windows_to_replay(domain, policy, [since, until])?;
+        let mut times = times.to_vec();
+        times.extend(self.times_seen_again(&windows, [since, until])?);
+        times.sort_unstable();
         let life = Life {
-            times,
+            times: &times,
             policy,
             since,
             until,
@@ -149,6 +153,7 @@ impl Judge<'_> {
         let mut times: BTreeSet<Timestamp> = windows.change_times().collect();
         // What was seen before is judged first.
         times.insert(since);
+        times.extend(self.times_seen_again(&windows, [since, until])?);
         let times: Vec<Timestamp> = times.into_iter().collect();
         let life = Life {
             times: &times,
@@ -175,12 +180,50 @@ impl Judge<'_> {
             limit: REPLAYED_INTERVALS_MAX,
             among: None,
             only_times: false,
+            is_replayed: true,
         };
         let mut windows = self.findings.load_windows(domain, &range)?;
         // Asked once: each judgement needs one evaluation then, not two.
         self.findings
             .find_operators(domain, &mut windows.aliases, policy, until)?;
         Ok(windows)
+    }
+
+    /// Returns when zones of a domain were seen again that could not be seen: what moved meanwhile is judged then.
+    fn times_seen_again(
+        &self,
+        windows: &DomainWindows,
+        [since, until]: [Timestamp; 2],
+    ) -> Result<Vec<Timestamp>, PipelineError> {
+        let mut times = Vec::new();
+        for zone in windows.zones.iter().flatten() {
+            let ends = self.store.zones().gaps(*zone)?.into_iter();
+            times.extend(ends.map(|gap| gap.to));
+        }
+        times.retain(|at| (since..=until).contains(at));
+        Ok(times)
+    }
+
+    /// Leaves out of what was known of a domain at a time what moved while nobody could see the zone that it lies in.
+    fn leave_unseen(
+        &self,
+        zone: ZoneId,
+        window: &mut NameserverWindow,
+        now: Timestamp,
+    ) -> Result<(), PipelineError> {
+        let mut last = HashMap::new();
+        for (host, _) in &window.addresses {
+            if !last.contains_key(host) {
+                let used = self.findings.last_use(zone, &window.names, host, now)?;
+                last.insert(host.clone(), used);
+            }
+        }
+        let is_held = |(host, stay): &(Name, Stay<IpAddr>)| {
+            let last = last.get(host).copied().flatten();
+            last.is_none_or(|last| stay.added.at <= last)
+        };
+        window.addresses.retain(is_held);
+        Ok(())
     }
 
     /// Judges what was loaded of a domain at one time after another.
@@ -237,7 +280,12 @@ impl Judge<'_> {
                     until,
                 )?));
             }
-            let mut at_now = cut(windows, popular.as_ref(), now - policy.memory, now);
+            let (mut at_now, zones) = cut(windows, popular.as_ref(), now - policy.memory, now);
+            for (window, zone) in at_now.nameservers.iter_mut().zip(zones) {
+                if let Some(zone) = zone {
+                    self.leave_unseen(zone, window, now)?;
+                }
+            }
             let last_change_at = at_now.last_change_at(now);
             let planes = self
                 .findings
@@ -362,22 +410,23 @@ fn may_be_suspected(windows: &DomainWindows, policy: &DetectPolicy, now: Timesta
         || windows.aliases.iter().any(by_aliases)
 }
 
-/// Returns what was known of a domain at a time.
+/// Returns what was known of a domain at a time, and the zone of each of its name servers' windows.
 fn cut(
     windows: &DomainWindows,
     popular: Option<&Arc<BTreeSet<Name>>>,
     since: Timestamp,
     now: Timestamp,
-) -> DomainWindows {
+) -> (DomainWindows, Vec<Option<ZoneId>>) {
     fn is_kept<T>(stay: &Stay<T>, since: Timestamp, now: Timestamp) -> bool {
         stay.added.at <= now && stay.removed.is_none_or(|removed| removed.at >= since)
     }
-    let mut cut = DomainWindows::default();
-    for window in &windows.nameservers {
+    let (mut cut, mut zones) = (DomainWindows::default(), Vec::new());
+    for (window, zone) in windows.nameservers.iter().zip(&windows.zones) {
         let names = window.names.iter().filter(|stay| is_kept(stay, since, now));
         let names: Vec<_> = names.cloned().collect();
         if !names.is_empty() {
             let addresses = window.addresses.iter();
+            zones.push(*zone);
             cut.nameservers.push(NameserverWindow {
                 zone: window.zone.clone(),
                 owner: window.owner.clone(),
@@ -425,7 +474,7 @@ fn cut(
             });
         }
     }
-    cut
+    (cut, zones)
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use crate::pipeline::judge::Judge;
 use crate::pipeline::notify::compose::ACTOR;
 use crate::pipeline::outcome::PollOptions;
 use crate::store::{
-    BulkKind, BulkMove, CaseRow, EntityKey, Sight, SightRange, Stir, View, ZoneState,
+    BulkKind, BulkMove, CaseRow, EntityKey, Sight, SightRange, SourceKind, Stir, View, ZoneState,
 };
 use crate::time::{Span, Timestamp};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -65,6 +65,11 @@ pub(in crate::pipeline) struct Judgement {
 }
 
 impl Judgement {
+    /// Returns whether the domain is suspected.
+    pub(in crate::pipeline) fn is_suspected(&self) -> bool {
+        self.finding.is_some()
+    }
+
     /// Judges a domain by its planes.
     fn of(
         domain: &Name,
@@ -245,7 +250,7 @@ impl Judge<'_> {
         let mut judged = Judged::default();
         let mut waiting = &domains[..];
         while !waiting.is_empty() {
-            let done = self.judge_some(waiting, at, &mut judged)?;
+            let done = self.judge_some(waiting, at, zone.source_kind, &mut judged)?;
             waiting = &waiting[done..];
             if judged.is_full() {
                 drop(reading);
@@ -272,6 +277,7 @@ impl Judge<'_> {
         &self,
         domains: &[TouchedDomain],
         at: Timestamp,
+        kind: SourceKind,
         judged: &mut Judged,
     ) -> Result<usize, PipelineError> {
         let domains = &domains[..domains.len().min(DOMAINS_SEEN_AT_ONCE)];
@@ -286,6 +292,16 @@ impl Judge<'_> {
         }
         for (done, (domain, touched)) in (1..).zip(domains) {
             let case = cases.get(domain);
+            // A file is read when other sources have told of later times: what it says was so then.
+            let judged_at = case.map(|row| row.case.evaluated_at);
+            let later = judged_at.filter(|it| *it > at && kind == SourceKind::Zonefile);
+            if let Some(at) = later {
+                if case.is_some_and(|row| !ended.contains(&row.id)) {
+                    let judgement = self.judge_whole(domain, at)?;
+                    judged.add(domain.clone(), judgement, self.standing(domain, at)?);
+                }
+                continue;
+            }
             match (self.judge_change(domain, touched, case, at)?, case) {
                 (Outcome::Judged(judgement), case)
                     if judgement.finding.is_some()

@@ -17,6 +17,7 @@ pub(in crate::pipeline) mod backtest;
 pub(in crate::pipeline) mod detect;
 pub(in crate::pipeline) mod docket;
 pub(in crate::pipeline) mod look;
+pub(in crate::pipeline) mod seen_again;
 pub(in crate::pipeline) mod turns;
 pub(in crate::pipeline) mod waiting;
 pub(in crate::pipeline) mod watched;

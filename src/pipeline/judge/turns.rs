@@ -105,6 +105,10 @@ impl Judge<'_> {
                 }
             }
         }
+        // Once for all zones that are seen again, since what moved is looked for in all the others.
+        if docket.is_empty() {
+            self.judge_seen_again(options)?;
+        }
         Ok(None)
     }
 

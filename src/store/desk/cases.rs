@@ -234,6 +234,20 @@ impl Desk<'_> {
         rows.into_iter().map(|raw| self.finish_case(raw)).collect()
     }
 
+    /// Returns the open cases of a zone that were judged after a time, in the order of their numbers.
+    pub fn cases_ahead(&self, apex: &Name, after: Timestamp) -> Result<Vec<CaseRow>, StoreError> {
+        let sql = format!(
+            "select {COLUMNS}
+               from abuse_case c {by_due} {IN_ORDER} zone z on z.id = c.zone_id
+              where c.state in ('open', 'acknowledged') and c.evaluated_at > ?1 and z.name = ?2
+              order by c.id",
+            by_due = by_index("case_due")
+        );
+        let asked = params![after, apex.to_string()];
+        let rows = self.store.run(|db| db.query(&sql, asked, read_case))?;
+        rows.into_iter().map(|raw| self.finish_case(raw)).collect()
+    }
+
     /// Returns the cases of a zone, or of all, with changes that were left unjudged and are due by a time; in the order
     /// of their numbers. What is over is judged by the next change. Found by an index of these alone.
     pub fn cases_due(

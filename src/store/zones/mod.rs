@@ -5,6 +5,7 @@ use crate::store::handle::Store;
 pub(in crate::store) mod catalogs;
 pub(in crate::store) mod enclosing;
 pub(in crate::store) mod feeds;
+pub(in crate::store) mod sights;
 pub(in crate::store) mod status;
 pub(in crate::store) mod unwatched;
 pub(in crate::store) mod watched;

@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use crate::dns::{Name, Serial};
-use crate::store::door::{Numbers, params};
+use crate::store::door::Numbers;
 use crate::store::error::StoreError;
 use crate::store::keys::{SourceId, SourceKind, ZoneId};
 use crate::store::sqlite::dialect::rows_of;
@@ -121,47 +121,6 @@ static LOOKED: LazyLock<String> = LazyLock::new(|| {
 });
 
 impl Zones<'_> {
-    /// Returns when a zone had been seen last before a time, if it could not be seen right before: what had changed by then
-    /// may have changed at any time since. A version that was read later, with a time of its own, is a sight of the zone.
-    pub fn unseen_since(
-        &self,
-        zone: ZoneId,
-        at: Timestamp,
-    ) -> Result<Option<Timestamp>, StoreError> {
-        let spans = self.store.spans.borrow();
-        let known = spans
-            .as_ref()
-            .and_then(|it| it.unseen.get(&(zone, at)).copied());
-        drop(spans);
-        if let Some(known) = known {
-            return Ok(known);
-        }
-        let since: Option<Timestamp> = self.store.run(|db| {
-            // The last time goes on until the version that ends it is stored and judged.
-            let sql = "select min(since_at)
-                         from (select from_at as since_at
-                                 from gap where zone_id = ?1 and from_at < ?2 and to_at >= ?2
-                               union all
-                               select last_success_at as since_at
-                                 from zone
-                                where id = ?1 and last_success_at < ?2
-                                      and (last_error is not null and last_attempt_at > last_success_at
-                                           or ended is not null)) as unseen";
-            let Some(since) = db.value::<Option<Timestamp>>(sql, params![zone, at])? else {
-                return Ok(None);
-            };
-            let sql = "select max(observed_at) from version
-                        where zone_id = ?1 and observed_at >= ?2 and observed_at < ?3
-                              and kind <> 'feed'";
-            let read: Option<Timestamp> = db.value(sql, params![zone, since, at])?;
-            Ok(Some(read.unwrap_or(since)))
-        })?;
-        if let Some(known) = &mut *self.store.spans.borrow_mut() {
-            known.unseen.insert((zone, at), since);
-        }
-        Ok(since)
-    }
-
     /// Returns the times in which a zone could not be seen, in order.
     pub fn gaps(&self, zone: ZoneId) -> Result<Vec<Gap>, StoreError> {
         self.store.run(|db| {

@@ -200,6 +200,7 @@ impl Zones<'_> {
                 let sql = "update zone
                               set last_attempt_at = ?2, last_error = ?3, refused_reason = ?4,
                                   held = ?5, attempt_count = attempt_count + 1,
+                                  failed_at = coalesce(failed_at, ?2),
                                   failure_count = failure_count + 1
                             where name = ?1 and view = 'zone'";
                 let held = refusal.is_some_and(Refusal::is_held);
@@ -248,10 +249,10 @@ impl Zones<'_> {
         self.store.run(|db| {
             // A pass over files that took the newest and refused an older one leaves no time unseen.
             let mut gap = db.prepare(&format!(
-                "insert into gap (zone_id, from_at, to_at, reason)
+                "insert into gap (zone_id, from_at, to_at, reason, known_at, judged)
                  select id, last_success_at,
                         case when last_success_at > ?2 then last_success_at else ?2 end,
-                        {UNSEEN_FOR}
+                        {UNSEEN_FOR}, case when ended is null then failed_at end, 0
                    from zone
                   where name = ?1 and view = 'zone' and last_success_at is not null
                         and ({IS_AWAITED}
@@ -266,7 +267,8 @@ impl Zones<'_> {
             let sql = format!(
                 "update zone
                     set last_attempt_at = ?2, last_success_at = ?2, last_error = null,
-                        refused_reason = null, {IS_SHOWN}, held = 0, accept_requested = 0,
+                        refused_reason = null, failed_at = null, {IS_SHOWN}, held = 0,
+                        accept_requested = 0,
                         attempt_count = attempt_count + 1
                   where name = ?1 and view = 'zone'"
             );

@@ -1,0 +1,193 @@
+//! When a zone was seen and when not: what moved meanwhile is held against nobody, and is judged once the zone is seen again.
+
+use std::fs;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use fluxwatch::time::{SetClock, Span, Timestamp};
+
+use crate::benign::{Feed, accused, bench};
+use crate::harness::{Bench, poll};
+
+/// A feed and the table of networks, with a source of the zone `cust.example.` before them.
+fn sections(path: &str) -> String {
+    format!(
+        "[[source]]\nname = \"cust\"\nkind = \"zonefile\"\nzone = \"cust.example.\"\n{path}\n[[source]]\nname = \"feed\"\nkind = \"feed\"\npath = \"f.ndjson\"\ncomplete = true\n[enrich]\nasn = \"asn.csv\"\n"
+    )
+}
+
+/// The beginning of what the made feeds tell, and so many hours later.
+fn later(hours: i64) -> Timestamp {
+    Timestamp::from_unix(1_790_000_000) + Span::hours(hours)
+}
+
+/// A zone file whose domain uses the name servers of an operator that nobody delegates.
+fn customer(serial: usize, host: &str) -> String {
+    format!(
+        "$TTL 60\n@ SOA ns1.op.test. host.op.test. {serial} 1 1 1 1\n@ NS ns1.{host}.\n@ NS ns2.{host}.\nwww A 10.9.0.1\n"
+    )
+}
+
+/// The name servers of that operator move every hour.
+fn moving(from: usize, to: usize) -> Feed {
+    let mut feed = Feed::default();
+    feed.set(0.0, "op.test.", "op.test.", "NS", &["a.nic.test.".into()]);
+    for at in from..to {
+        let host = format!("ns{}.op.test.", 1 + at % 2);
+        let address = format!("10.{}.{}.1", 20 + at * 7 % 200, at % 250);
+        feed.set(at as f64, "op.test.", &host, "A", &[address]);
+    }
+    feed
+}
+
+/// Writes a file as of so many hours after the beginning.
+fn write_at(bench: &Bench, name: &str, hours: i64, text: String) {
+    bench.write(name, text);
+    let time = SystemTime::UNIX_EPOCH + Duration::from_secs(later(hours).unix() as u64);
+    let file = fs::File::options()
+        .write(true)
+        .open(bench.path().join(name));
+    file.expect("it is there").set_modified(time).expect("set");
+}
+
+/// Returns the level that `explain` tells of the customer as of so many hours after the beginning.
+fn level_at(bench: &Bench, hours: i64) -> Option<String> {
+    let at = later(hours).to_string();
+    let why = bench.json(&["explain", "cust.example", "--at", &at, "--format", "json"]);
+    why["level"].as_str().map(str::to_owned)
+}
+
+#[test]
+fn a_daily_file_that_is_late_says_nothing_of_times_after_its_own() {
+    // Whether the files of three days are missing, and whether the domain had left on the first of them.
+    for (is_late, has_left) in [(true, true), (true, false), (false, true), (false, false)] {
+        let bench = bench(&moving(0, 1).0);
+        bench.configure(&sections(
+            "path = \"cust-*.zone\"\ntime_pattern = \"cust-%Y-%m-%d.zone\"",
+        ));
+        let clock = Arc::new(SetClock::new(later(24 * 9)));
+        let write = |day: i64| {
+            let host = match has_left && day > 9 {
+                true => "other.test",
+                false => "op.test",
+            };
+            let name = format!("cust-{}.zone", later(24 * day).to_date());
+            bench.write(&name, customer(day as usize + 1, host));
+        };
+        (0..10).for_each(write);
+        poll(&bench.pipeline(clock.clone()));
+        if !is_late {
+            (10..13).for_each(write);
+        }
+        // From two days after the newest file on.
+        bench.write("f.ndjson", moving(255, 296).0);
+        clock.set(later(297));
+        poll(&bench.pipeline(clock.clone()));
+        let is_accused = || accused(&bench).contains(&"cust.example.".to_owned());
+        assert_eq!(is_accused(), !is_late && !has_left, "{is_late} {has_left}");
+        if is_late {
+            assert_eq!(level_at(&bench, 295), None);
+        }
+        write(13);
+        clock.set(later(24 * 13));
+        poll(&bench.pipeline(clock.clone()));
+        assert_eq!(is_accused(), !has_left, "{is_late} {has_left}: read again");
+        if is_late && !has_left {
+            assert_eq!(level_at(&bench, 295), None, "nobody could know");
+            let until = later(24 * 13).to_string();
+            let found = bench.run(0, &["backtest", "--since", "2026-09-22", "--until", &until]);
+            assert!(found.contains("cust.example"), "{found}");
+        }
+    }
+}
+
+#[test]
+fn what_moved_while_a_zone_could_not_be_read_is_judged_when_it_is_read_unchanged() {
+    let bench = bench(&moving(0, 1).0);
+    bench.configure(&sections("path = \"cust.zone\""));
+    let clock = Arc::new(SetClock::new(later(990)));
+    write_at(&bench, "cust.zone", 989, customer(1, "op.test"));
+    poll(&bench.pipeline(clock.clone()));
+    fs::remove_file(bench.path().join("cust.zone")).expect("it was there");
+    clock.set(later(998));
+    poll(&bench.pipeline(clock.clone()));
+    bench.write("f.ndjson", moving(1000, 1022).0);
+    clock.set(later(1023));
+    poll(&bench.pipeline(clock.clone()));
+    assert_eq!(accused(&bench), ["op.test."], "it cannot be seen");
+    write_at(&bench, "cust.zone", 989, customer(1, "op.test"));
+    clock.set(later(1024));
+    poll(&bench.pipeline(clock.clone()));
+    assert_eq!(accused(&bench), ["cust.example.", "op.test."]);
+    assert_eq!(level_at(&bench, 1022), None);
+    assert_eq!(level_at(&bench, 1024).as_deref(), Some("report"));
+    let until = later(1030).to_string();
+    let found = bench.run(0, &["backtest", "--since", "2026-10-20", "--until", &until]);
+    assert!(found.contains("cust.example"), "{found}");
+}
+
+#[test]
+fn what_was_reported_before_anybody_knew_that_a_zone_cannot_be_read_stays_so() {
+    let bench = bench(&moving(0, 1).0);
+    bench.configure(&sections("path = \"cust.zone\""));
+    let clock = Arc::new(SetClock::new(later(999)));
+    write_at(&bench, "cust.zone", 989, customer(1, "op.test"));
+    poll(&bench.pipeline(clock.clone()));
+    fs::remove_file(bench.path().join("cust.zone")).expect("it was there");
+    bench.write("f.ndjson", moving(1000, 1024).0);
+    clock.set(later(1024));
+    poll(&bench.pipeline(clock.clone()));
+    let told = |hours| {
+        let levels = [1020, hours].map(|at| level_at(&bench, at));
+        levels.map(Option::unwrap_or_default)
+    };
+    assert_eq!(accused(&bench), ["cust.example.", "op.test."]);
+    assert_eq!(told(1030), ["report", "report"], "while it cannot be read");
+    // The domain had left: what moved since the zone was seen last does not count.
+    write_at(&bench, "cust.zone", 1031, customer(2, "other.test"));
+    clock.set(later(1032));
+    poll(&bench.pipeline(clock.clone()));
+    assert_eq!(told(1032), ["report", ""]);
+    let cases = bench.cases();
+    let of_customer = |case: &&serde_json::Value| case["domain"] == "cust.example.";
+    let case = cases.iter().find(of_customer).expect("it was opened");
+    assert_eq!(case["level"], "watch", "{case}");
+}
+
+#[test]
+fn a_case_of_a_zone_whose_file_never_changes_ends_when_its_name_servers_rest() {
+    // The file is never written again; or each day, as it was.
+    for is_touched in [false, true] {
+        let bench = bench(&moving(0, 1).0);
+        bench.configure(&sections("path = \"cust.zone\""));
+        let clock = Arc::new(SetClock::new(later(999)));
+        write_at(&bench, "cust.zone", 989, customer(1, "op.test"));
+        poll(&bench.pipeline(clock.clone()));
+        let mut feed = moving(1000, 1048);
+        bench.write("f.ndjson", &feed.0);
+        clock.set(later(1048));
+        poll(&bench.pipeline(clock.clone()));
+        let now = bench.json(&["explain", "cust.example", "--format", "json"]);
+        assert_eq!(now["level"], "report", "{now}");
+        let end = 1048 + 24 * 16;
+        feed.set(
+            end as f64,
+            "op.test.",
+            "tick.op.test.",
+            "A",
+            &["10.9.1.1".into()],
+        );
+        bench.write("f.ndjson", &feed.0);
+        if is_touched {
+            write_at(&bench, "cust.zone", end - 2, customer(1, "op.test"));
+        }
+        for hours in [0, 1] {
+            clock.set(later(end + hours));
+            poll(&bench.pipeline(clock.clone()));
+        }
+        let cases = bench.cases();
+        let of_customer = |case: &&serde_json::Value| case["domain"] == "cust.example.";
+        let case = cases.iter().find(of_customer).expect("it was opened");
+        assert_eq!(case["state"], "mitigated", "{is_touched}: {case}");
+    }
+}
