@@ -165,7 +165,7 @@ fn cure_of_rcode(what: &str) -> &'static str {
             ": the primary does not serve this zone, or does not let this machine transfer it; check the zone's name at both sides, and the key and access list there"
         }
         "SERVFAIL" => {
-            ": the primary has the zone but cannot serve it; its log says why (a zone file that does not load, a zone that has expired)"
+            ": the primary has the zone but cannot serve it; its log says why (a zone file that does not load, a zone that has expired, as many transfers at a time as it may send, which BIND's transfers-out limits to 10)"
         }
         "NXDOMAIN" => ": the primary does not know this name; check the zone's name at both sides",
         _ => "",
