@@ -164,7 +164,7 @@ pub fn open_deciding(config: Config, store: Store) -> Result<Pipeline, Failure> 
     let pipeline = open_watching(config, store)?;
     for fault in pipeline.waiting_for() {
         let sentence = format!(
-            "note: whose exemption asks for a table is not known: {}",
+            "note: whom an exemption covers by a table that cannot be used is not known: {}",
             fault.in_one_line()
         );
         writeln!(std::io::stderr(), "{sentence}")?;

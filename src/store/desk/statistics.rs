@@ -226,14 +226,18 @@ impl Desk<'_> {
             .collect()
     }
 
-    /// Returns whether a case was dismissed after a time, as a line of a case's log after one says.
-    pub fn was_dismissed_after(&self, event: i64, at: Timestamp) -> Result<bool, StoreError> {
+    /// Returns whether a case was dismissed after one time and by another, as a line of a case's log after one says.
+    pub fn was_dismissed_between(
+        &self,
+        event: i64,
+        [after, by]: [Timestamp; 2],
+    ) -> Result<bool, StoreError> {
         self.store.run(|db| {
             let sql = "select exists (select 1
                                         from case_event
                                        where id > ?1 and to_state = 'dismissed' and at > ?2
-                                             and from_state <> 'dismissed')";
-            db.value(sql, params![event, at])
+                                             and at <= ?3 and from_state <> 'dismissed')";
+            db.value(sql, params![event, after, by])
         })
     }
 
