@@ -5,6 +5,7 @@
 mod chaos;
 mod checker;
 mod columns;
+mod first_loads;
 mod lookups;
 mod months;
 mod network;
