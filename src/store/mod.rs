@@ -46,6 +46,7 @@ pub use handle::{Store, StoreOptions, StoreTx};
 pub use keys::{EntityKey, SourceId, SourceKind, View, ZoneId};
 pub use ledger::Ledger;
 pub use ledger::chain::Link;
+pub use ledger::digests::Newest;
 pub use ledger::draft::{Committed, Comparison, ReadFile, VersionDraft, VersionKind};
 pub use ledger::moves::{BulkKind, BulkMove};
 pub use ledger::passive::Sighting;

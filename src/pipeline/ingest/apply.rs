@@ -7,7 +7,7 @@ use crate::pipeline::error::{PipelineError, spool_refusal};
 use crate::pipeline::outcome::StoredSummary;
 use crate::source::{Fetched, SpoolFile};
 use crate::store::{
-    Committed, Comparison, ReadFile, VersionDraft, VersionKind, VersionTx, ZoneState,
+    Committed, Comparison, Newest, ReadFile, VersionDraft, VersionKind, VersionTx, ZoneState,
 };
 use crate::time::{Span, Timestamp};
 use crate::zone::{
@@ -308,8 +308,7 @@ impl Ingest<'_> {
             });
         }
         tx.commit()?;
-        if let Some(newest) = state.version_id {
-            let newest = (newest, state.newest_hash);
+        if let Some(newest) = Newest::of(&state) {
             self.store.ledger().extend_digests(zone, newest, &digests);
         }
         self.record_regression(zone, &summary)?;
@@ -334,9 +333,14 @@ impl Ingest<'_> {
         let Some(before) = zone.version_id else {
             return;
         };
-        let newest = match committed.version_id {
+        let (version_id, hash) = match committed.version_id {
             Some(version_id) => (version_id, committed.hash),
             None => (before, zone.newest_hash),
+        };
+        let newest = Newest {
+            version_id,
+            hash,
+            ttls: committed.ttls,
         };
         if committed.digests.is_empty() && committed.version_id.is_none() {
             return;

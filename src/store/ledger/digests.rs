@@ -5,6 +5,7 @@
 //! is only a cache: files that are missing, damaged, of another database or do not lead to the newest
 //! version are made anew from the records. Number and hash tell a version: after a backup was restored, or a standby
 //! promoted that had not received all, the number is another version's, and a table of the one hides changes of the other.
+//! New TTLs alone make no version, but another mark: another host may have written them.
 
 use std::fs;
 use std::hash::Hasher;
@@ -43,22 +44,44 @@ const JOURNAL_PART: u64 = 4;
 /// Zones with fewer names are read from the database, which is as quick.
 pub(in crate::store) const CACHED_NAMES_MIN: usize = 5000;
 
-/// A version: its number, and the beginning of its hash.
+/// A state of a zone: the number of its newest version, and what tells it from others of that number.
 type Mark = (i64, u64);
 
-/// Returns the beginning of a version's hash; 0 where none is known.
-fn beginning(hash: Option<Hash>) -> u64 {
-    let hash = hash.unwrap_or_default();
-    u64::from_le_bytes(hash.0[..8].try_into().expect("eight octets"))
+/// What tells a state of a zone from others.
+#[derive(Debug, Clone, Copy)]
+pub struct Newest {
+    /// The version's row.
+    pub version_id: i64,
+    /// Its hash; `None` where none is known.
+    pub hash: Option<Hash>,
+    /// The zone's [`ZoneState::ttls`].
+    pub ttls: i64,
+}
+
+impl Newest {
+    /// Returns the state that a zone was read in; `None` of one without a version.
+    pub fn of(zone: &ZoneState) -> Option<Self> {
+        Some(Self {
+            version_id: zone.version_id?,
+            hash: zone.newest_hash,
+            ttls: zone.ttls,
+        })
+    }
+
+    fn mark(self) -> Mark {
+        let hash = self.hash.unwrap_or_default();
+        let beginning = u64::from_le_bytes(hash.0[..8].try_into().expect("eight octets"));
+        (self.version_id, beginning ^ self.ttls as u64)
+    }
 }
 
 impl Ledger<'_> {
     /// Returns the digests of a zone's newest version.
     pub fn load_digests(&self, zone: &ZoneState) -> Result<DigestTable, StoreError> {
-        let Some(version_id) = zone.version_id else {
+        let Some(newest) = Newest::of(zone) else {
             return Ok(DigestTable::with_capacity(0));
         };
-        match self.read_cache(zone, (version_id, beginning(zone.newest_hash))) {
+        match self.read_cache(zone, newest.mark()) {
             Some(table) => Ok(table),
             None => {
                 // Else its journal would grow on, and never lead to the newest version.
@@ -69,16 +92,11 @@ impl Ledger<'_> {
     }
 
     /// Saves the digests of a version of a zone. A failure costs the next poll some time only.
-    pub fn save_digests(
-        &self,
-        zone: &ZoneState,
-        (version_id, hash): (i64, Option<Hash>),
-        table: &DigestTable,
-    ) {
+    pub fn save_digests(&self, zone: &ZoneState, newest: Newest, table: &DigestTable) {
         if table.len() < CACHED_NAMES_MIN || self.store.is_grouped.get() {
             return;
         }
-        if let Err(error) = self.write_cache(zone, (version_id, beginning(hash)), table) {
+        if let Err(error) = self.write_cache(zone, newest.mark(), table) {
             tracing::warn!(zone = %zone.apex, %error, "digest cache of zone {} was not saved: {error}", zone.apex);
         }
     }
@@ -103,10 +121,10 @@ impl Ledger<'_> {
     pub fn extend_digests(
         &self,
         zone: &ZoneState,
-        (version_id, hash): (i64, Option<Hash>),
+        newest: Newest,
         changed: &[(u64, Option<Slot>)],
     ) -> bool {
-        let Some(before) = zone.version_id else {
+        let Some(before) = Newest::of(zone) else {
             return false;
         };
         if self.store.is_grouped.get() {
@@ -120,9 +138,9 @@ impl Ledger<'_> {
         let grown = size(&journal) + (changed.len() * SLOT_OCTETS) as u64;
         let fits = size(&path) > 0 && grown <= size(&path) / JOURNAL_PART;
         let mut entry = Vec::with_capacity(ENTRY_HEADER_OCTETS + changed.len() * SLOT_OCTETS + 8);
-        for (version_id, hash) in [(before, zone.newest_hash), (version_id, hash)] {
+        for (version_id, mark) in [before.mark(), newest.mark()] {
             entry.extend_from_slice(&version_id.to_le_bytes());
-            entry.extend_from_slice(&beginning(hash).to_le_bytes());
+            entry.extend_from_slice(&mark.to_le_bytes());
         }
         entry.extend_from_slice(&(changed.len() as u64).to_le_bytes());
         for (hash, slot) in changed {
@@ -416,10 +434,10 @@ impl FirstSlots {
     }
 
     /// Gives the file its name: the version is in history. A failure costs the next poll some time only.
-    pub fn publish(self, zone: &Name, hash: Option<Hash>) {
+    pub fn publish(self, zone: &Name, newest: Newest) {
         let done = match (self.fault, self.writer) {
             (Some(fault), _) => Err(fault),
-            (None, Some(writer)) => writer.finish(beginning(hash)),
+            (None, Some(writer)) => writer.finish(newest.mark().1),
             (None, None) => Ok(()),
         };
         if let Err(error) = done {

@@ -73,6 +73,8 @@ pub struct Committed {
     pub serial: Option<Serial>,
     /// The newest hash of the zone's chain; `None` if nothing was appended to it.
     pub hash: Option<Hash>,
+    /// The zone's [`ttls`](crate::store::ZoneState::ttls) now.
+    pub ttls: i64,
     /// New digests: hash, and the slot or `None` for an owner that is gone.
     pub digests: Vec<(u64, Option<Slot>)>,
 }

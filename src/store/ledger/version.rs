@@ -14,7 +14,7 @@ use crate::store::door::params;
 use crate::store::error::StoreError;
 use crate::store::handle::StoreTx;
 use crate::store::ledger::Ledger;
-use crate::store::ledger::digests::FirstSlots;
+use crate::store::ledger::digests::{FirstSlots, Newest};
 use crate::store::ledger::draft::{Committed, Comparison, ReadFile, VersionDraft, VersionKind};
 use crate::store::ledger::open_row::OpenRow;
 use crate::store::ledger::recorders::changes::Changes;
@@ -26,7 +26,7 @@ use crate::store::ledger::recorders::way::Way;
 use crate::store::ledger::states::OwnerState;
 use crate::store::ledger::writing::{OwnerEdit, Told, Writing, hosts_elsewhere};
 use crate::store::zones::enclosing::{SEEN_AT, is_looked_at_between};
-use crate::store::zones::watched::ZoneState;
+use crate::store::zones::watched::{TTLS_KEY, ZoneState};
 use crate::zone::{
     BulkMeasure, Candidate, Missed, OwnerChange, Slot, StepOwner, breaks_cname, diff,
     missed_between,
@@ -366,6 +366,10 @@ impl VersionTx<'_> {
         let missed = self.missed()?;
         let zone = &self.writing.zone;
         let (mut state, mut hash) = ((zone.kept_count, zone.serial), None);
+        let ttls = match is_news || self.changes.retimed_name_count == 0 {
+            true => zone.ttls,
+            false => self.note_ttls()?,
+        };
         if is_news {
             let changed = self.changes.write(&self.writing, self.leaves.owners())?;
             state = self.write_rows(changed, bulk, missed)?;
@@ -386,7 +390,13 @@ impl VersionTx<'_> {
             // comparison.
             let is_durable = !self.writing.store.is_grouped.get();
             if let Some(slots) = self.slots.filter(|_| is_durable) {
-                slots.publish(&self.writing.zone.apex, hash);
+                let version_id = self.writing.id;
+                let newest = Newest {
+                    version_id,
+                    hash,
+                    ttls,
+                };
+                slots.publish(&self.writing.zone.apex, newest);
             }
         }
         Ok(Committed {
@@ -398,8 +408,27 @@ impl VersionTx<'_> {
             record_count: state.0,
             serial: state.1,
             hash,
+            ttls,
             digests: self.digests,
         })
+    }
+
+    /// Notes that TTLs alone are new, which makes no version: what any host keeps of the zone as it was no longer tells
+    /// what is there.
+    fn note_ttls(&self) -> Result<i64, StoreError> {
+        let (zone, at) = (&self.writing.zone, self.writing.draft.observed_at);
+        let count = self.changes.retimed_name_count as i64;
+        let mut told = Vec::with_capacity(4 * 8 + self.digests.len() * 8);
+        for number in [zone.ttls, self.writing.id, at.unix(), count] {
+            told.extend_from_slice(&number.to_le_bytes());
+        }
+        for slot in self.digests.iter().filter_map(|(_, slot)| slot.as_ref()) {
+            told.extend_from_slice(&slot.digest.to_le_bytes());
+        }
+        let ttls = self.writing.store.key.checksum(&told) as i64;
+        let key = format!("{TTLS_KEY}{}", zone.id.0);
+        self.writing.store.desk().save_number(&key, ttls)?;
+        Ok(ttls)
     }
 
     /// Returns whether the version says anything new.

@@ -8,7 +8,7 @@ use crate::store::error::StoreError;
 use crate::store::keys::ZoneId;
 use crate::store::lookup::Lookup;
 use crate::store::ranges::is_at_or_below;
-use crate::store::sqlite::dialect::{IN_ORDER, rows_of};
+use crate::store::sqlite::dialect::{AS_HOST, IN_ORDER, rows_of};
 
 /// Who uses a name server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,7 +102,7 @@ impl Lookup<'_> {
             // "rrtype = 2" stands literally, so that the partial index serves.
             let sql = format!(
                 "select r.rdata, r.owner_id
-                   from {list} w {IN_ORDER} record r on r.rrtype = 2 and r.rdata = w.value /* as data */",
+                   from {list} w {IN_ORDER} record r on r.rrtype = 2 and r.rdata{AS_HOST} = w.value",
                 list = rows_of("?")
             );
             self.store

@@ -22,7 +22,7 @@ use crate::store::keys::View;
 use crate::store::lookup::Lookup;
 use crate::store::lookup::answer::{RecordRow, last_seen};
 use crate::store::lookup::question::Wanted;
-use crate::store::sqlite::dialect::{IN_ORDER, rows_of};
+use crate::store::sqlite::dialect::{AS_HOST, IN_ORDER, rows_of};
 use crate::store::zones::enclosing::SEEN_AT;
 use crate::time::Timestamp;
 
@@ -544,21 +544,22 @@ impl Lookup<'_> {
 fn users_sql(rtype: RecordType, is_past: bool) -> String {
     // The type stands literally, so that the partial index serves.
     let code = rtype.code();
+    let as_host = if rtype == RecordType::Ns { AS_HOST } else { "" };
     if is_past {
         format!(
             "select p.rdata, p.bucket, p.owner_id, p.removed_id, p.ttl, p.baseline, p.added_id
                from past_record p
-              where p.rrtype = {code} and p.rdata <= ?2
-                    and (p.rdata, p.bucket, p.owner_id, p.removed_id) > (?1, ?3, ?4, ?5)
-              order by p.rdata, p.bucket, p.owner_id, p.removed_id limit ?6"
+              where p.rrtype = {code} and p.rdata{as_host} <= ?2
+                    and (p.rdata{as_host}, p.bucket, p.owner_id, p.removed_id) > (?1, ?3, ?4, ?5)
+              order by p.rdata{as_host}, p.bucket, p.owner_id, p.removed_id limit ?6"
         )
     } else {
         format!(
             "select r.rdata, r.owner_id, 0 as place_2, 0 as place_3, r.ttl, r.baseline, r.added_id
                from record r
-              where r.rrtype = {code} and r.rdata <= ?2 and (r.rdata, r.owner_id) > (?1, ?3)
-                    and ?4 = ?5
-              order by r.rdata, r.owner_id limit ?6"
+              where r.rrtype = {code} and r.rdata{as_host} <= ?2
+                    and (r.rdata{as_host}, r.owner_id) > (?1, ?3) and ?4 = ?5
+              order by r.rdata{as_host}, r.owner_id limit ?6"
         )
     }
 }

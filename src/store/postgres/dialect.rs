@@ -6,7 +6,8 @@
 use std::fmt::Write;
 
 /// Words of a statement, and what stands for them.
-const WORDS: [(&str, &str); 5] = [
+const WORDS: [(&str, &str); 6] = [
+    (AS_HOST, HOST_OF_DATA),
     ("cross join", "join"),
     ("lower(hex(randomblob(8)))", "random_digits(16)"),
     ("lower(hex(randomblob(12)))", "random_digits(24)"),
@@ -18,9 +19,15 @@ const WORDS: [(&str, &str); 5] = [
     ),
 ];
 
+/// Follows the data of a name server's record, and makes it the name server's number: PostgreSQL sorts and compares that
+/// many times faster than a `varbit`, and its index is smaller.
+pub(super) const HOST_OF_DATA: &str = "::bit(31)::integer";
+
 /// The rows of a list: what SQLite calls them, and the mark after a list of texts.
 const LIST: &str = "rarray(";
 const OF_TEXTS: &str = " /* of texts */";
+/// Follows the data of a name server's record that is compared as the number of the name server.
+const AS_HOST: &str = " /* as host */";
 /// Follows a number that is compared with the data of records.
 const AS_DATA: &str = " /* as data */";
 /// Names the index that SQLite reads a table by.
@@ -158,6 +165,10 @@ mod tests {
             (
                 "on h.id /* as data */ = r.rdata",
                 "on number_as_data(h.id) = r.rdata",
+            ),
+            (
+                "where r.rdata /* as host */ = ?",
+                "where r.rdata::bit(31)::integer = $1",
             ),
         ] {
             assert_eq!(translate(sqlite), postgres);

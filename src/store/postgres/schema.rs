@@ -3,10 +3,11 @@
 use std::fmt::Write;
 use std::sync::LazyLock;
 
+use crate::dns::RecordType;
 use crate::store::frozen::{Part, SharedPacker};
 use crate::store::migrations::{BEFORE, PACKS_SHARED, SCHEMA, SHARED};
 use crate::store::postgres::db::Db;
-use crate::store::postgres::dialect::translate_tables;
+use crate::store::postgres::dialect::{HOST_OF_DATA, translate_tables};
 use crate::store::trees::{Pages, REVERSE_INDEXES, Tree};
 use crate::store::value::{Fault, ValueRef};
 
@@ -18,11 +19,13 @@ const ROWS_AT_A_TIME: usize = 50_000;
 
 /// How the tables lie, beside what they say: what [`TABLES`] has from the start, and older databases get, in order. Not a
 /// schema, since every program works with each of them.
-const LAYOUTS: [&str; 1] = [
+const LAYOUTS: [&str; 2] = [
     // An index that knows of a count is written anew with each count; and a zone need not be looked up for every owner.
     "drop index if exists popularity_nothing;
      alter table popularity set (fillfactor = 80);
      alter table owner drop constraint if exists owner_zone_id_fkey",
+    // They were of the data as it lies. Made anew by `Db::set_reverse_index`, if they are wanted.
+    "drop index if exists record_by_host, past_by_host",
 ];
 /// The key in `meta` of how many of [`LAYOUTS`] a database has.
 pub(in crate::store) const LAYOUT: &str = "layout";
@@ -66,9 +69,23 @@ const LOADED_KEYS: [(&str, &str, &str); 3] = [
     ),
 ];
 
+/// How many records, and owners, a database may have before a first version is written as its first: small zones are often
+/// there before a large one.
+// Chosen by hand: their keys are made anew within some hundredths of a second.
+const FEW_ROWS: usize = 10_000;
+
+/// How much memory of the server a first load sorts keys in, where the server's own setting is less: of a million owners
+/// no key is then sorted on disk. Unit: MiB.
+// Chosen by hand. It is taken once, by the one who polls, until the first load is over.
+const SORTED_MIB: usize = 256;
+
 /// SQLSTATEs for which a first load keeps the keys: a lock that was not got in time, a role that does not own the tables,
-/// something that hangs on a key, a key of another name.
-const KEPT_FOR: [&str; 4] = ["55P03", "42501", "2BP01", "42704"];
+/// something that hangs on a key, a key of another name; or two who wait for each other.
+const KEPT_FOR: [&str; 5] = ["55P03", "42501", "2BP01", "42704", "40P01"];
+
+/// How long a first load waits for each of its tables, which somebody may be reading. Less than what a server waits until it
+/// looks for two who wait for each other (`deadlock_timeout`, 1 s): else it might end the lookup.
+const LOAD_LOCK_TIMEOUT: &str = "400ms";
 
 /// Returns those of [`REVERSE_INDEXES`] that are of records that are there.
 fn of_records() -> impl Iterator<Item = (&'static str, &'static str, u16)> {
@@ -226,14 +243,15 @@ impl Db {
         ))
     }
 
-    /// Returns whether there are the indexes from data to owners.
+    /// Returns whether there are all indexes from data to owners.
     pub(in crate::store) fn has_reverse_index(&self) -> Result<bool, Fault> {
         Ok(self.numbers(&REVERSE_INDEXES_FOUND)? == [REVERSE_INDEXES.len() as i64])
     }
 
     /// Makes or drops the indexes from data to owners, as configured.
     pub(in crate::store) fn set_reverse_index(&self, wanted: bool) -> Result<(), Fault> {
-        if self.has_reverse_index()? == wanted {
+        let all = if wanted { REVERSE_INDEXES.len() } else { 0 };
+        if self.numbers(&REVERSE_INDEXES_FOUND)? == [all as i64] {
             return Ok(());
         }
         for index in REVERSE_INDEXES {
@@ -242,24 +260,34 @@ impl Db {
                 false => self.run(&format!("drop index if exists {}", index.0))?,
             }
         }
-        Ok(())
+        // How many names use a name server is known of an index of its own.
+        match wanted {
+            true => self.run("analyze record; analyze past_record"),
+            false => Ok(()),
+        }
     }
 
     /// Makes an index from data to owners.
     fn make_reverse_index(&self, (name, table, rrtype): (&str, &str, u16)) -> Result<(), Fault> {
+        let column = match rrtype == RecordType::Ns.code() {
+            true => format!("(rdata{HOST_OF_DATA})"),
+            false => "rdata".to_owned(),
+        };
         self.run(&format!(
-            "create index if not exists {name} on {table} (rdata) where rrtype = {rrtype}"
+            "create index if not exists {name} on {table} ({column}) where rrtype = {rrtype}"
         ))
     }
 
     /// Begins to write the first records of a database: the keys of their tables and the indexes from data to owners are
     /// made at the end, within the same transaction, from sorted rows instead of row by row. Whoever looks meanwhile waits,
-    /// for what is not there yet. Does nothing where there are records, where somebody is looking, in a trial, and where
-    /// somebody's own tables or views hang on a key.
+    /// for what is hardly there yet. Does nothing where there are many records, where somebody is looking, in a trial, and
+    /// where somebody's own tables or views hang on a key.
     pub(in crate::store) fn begin_load(&self) -> Result<(), Fault> {
-        let is_first = "select not exists (select 1 from record)
-                               and not exists (select 1 from owner)";
-        if self.is_trial.get() || self.numbers(is_first)? != [1] {
+        let is_first = format!(
+            "select not exists (select 1 from record offset {FEW_ROWS})
+                    and not exists (select 1 from owner offset {FEW_ROWS})"
+        );
+        if self.is_trial.get() || self.numbers(&is_first)? != [1] {
             return Ok(());
         }
         let with_reverse = self.has_reverse_index()?;
@@ -272,7 +300,8 @@ impl Db {
         }
         let done = self.run(&format!(
             "savepoint load;
-             set local lock_timeout = '1s';
+             set local lock_timeout = '{LOAD_LOCK_TIMEOUT}';
+             lock table owner, record in access exclusive mode;
              {drops}
              set local lock_timeout = '20s';
              release savepoint load"
@@ -292,6 +321,10 @@ impl Db {
         let Some(with_reverse) = self.loading.take() else {
             return Ok(());
         };
+        self.run(&format!(
+            "select set_config('maintenance_work_mem', greatest(
+                 pg_size_bytes(current_setting('maintenance_work_mem')) / 1024, {SORTED_MIB} * 1024) || 'kB', true)"
+        ))?;
         for (table, name, key) in LOADED_KEYS {
             self.run(&format!("alter table {table} add constraint {name} {key}"))?;
         }

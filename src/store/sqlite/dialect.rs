@@ -4,7 +4,7 @@
 //! the other engine's instead.
 //!
 //! A number that is compared with the data of records has `/* as data */` behind it, for an engine whose columns have
-//! types: `h.id /* as data */ = r.rdata`.
+//! types: `h.id /* as data */ = r.rdata`. Data that is compared as the number of a name server has [`AS_HOST`] behind it.
 //!
 //! What the wings still say beyond common SQL, "Another engine" in docs/developers/architecture.md lists.
 
@@ -18,6 +18,9 @@ pub(in crate::store) const IN_ORDER: &str = "cross join";
 /// Says of an insert of several rows that it is not taken back alone, since a fault takes back its transaction: SQLite
 /// then copies no page before it changes it. Elsewhere it is empty.
 pub(in crate::store) const OR_FAIL: &str = "or fail";
+
+/// Follows the data of a name server's record where its index is to be used: elsewhere that is of the number.
+pub(in crate::store) const AS_HOST: &str = " /* as host */";
 
 /// Draws 16 hexadecimal digits.
 pub(in crate::store) const RANDOM_DIGITS: &str = "lower(hex(randomblob(8)))";

@@ -13,6 +13,9 @@ use crate::zone::Refusal;
 /// Before a zone's name: the key of its SOA's expire among the noted numbers.
 pub(super) const EXPIRE_KEY: &str = "soa_expire:";
 
+/// Before the row of a zone: the key of [`ZoneState::ttls`] among the noted numbers.
+pub(in crate::store) const TTLS_KEY: &str = "ttls:";
+
 /// What history holds of a zone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ZoneState {
@@ -64,6 +67,8 @@ pub struct ZoneState {
     /// The newest hash of a version in the zone's chain. A number of a version comes again for another one after a backup
     /// was restored; its hash does not.
     pub newest_hash: Option<Hash>,
+    /// Tells apart states of the zone between which TTLs alone are new, which make no version; 0 before there were any.
+    pub ttls: i64,
 }
 
 impl Zones<'_> {
@@ -148,11 +153,14 @@ impl Zones<'_> {
                               (select coalesce(max(id), 0) from version) as newest_of_all,
                               (select c.hash
                                  from chain c where c.zone_id = z.id and c.kind = 'version'
-                                order by c.id desc limit 1) as newest_hash
+                                order by c.id desc limit 1) as newest_hash,
+                              (select m.value
+                                 from meta m where m.key = ?3 || cast(z.id as text)) as ttls
                          from zone z join source s on s.id = z.source_id
                               left join version v on v.id = z.version_id
-                        where z.name = ? and z.view = ?";
-            db.query_first(sql, [&apex.to_string(), view.word()], |row| read_zone(row, apex, view))
+                        where z.name = ?1 and z.view = ?2";
+            let name = apex.to_string();
+            db.query_first(sql, [&name, view.word(), TTLS_KEY], |row| read_zone(row, apex, view))
         })?;
         match row {
             Some(None) => Err(self.store.damaged(format!("source kind of zone {apex}"))),
@@ -437,6 +445,7 @@ fn read_zone(row: &Row<'_>, apex: &Name, view: View) -> Result<Option<ZoneState>
         held: row.get("held")?,
         newest_of_all: row.get("newest_of_all")?,
         newest_hash: row.get("newest_hash")?,
+        ttls: row.get::<Option<i64>>("ttls")?.unwrap_or_default(),
         is_stepped: row.get::<i64>("stepped")? > 0,
         is_suspect: row.get::<i64>("stepped")? == 2,
     }))
