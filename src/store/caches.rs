@@ -7,7 +7,6 @@ use crate::detector::{Moment, Stay};
 use crate::dns::{Name, Rdata, Serial};
 use crate::store::door::{Fault, Row, Value};
 use crate::store::keys::{View, ZoneId};
-use crate::store::zones::sights::Unseen;
 use crate::time::Timestamp;
 use crate::zone::Missed;
 
@@ -128,6 +127,15 @@ pub(in crate::store) struct Spans {
     pub(in crate::store) firsts: HashMap<(ZoneId, Timestamp), Option<i64>>,
     /// The time before another in which nobody could see a zone.
     pub(in crate::store) unseen: HashMap<(ZoneId, Timestamp), Option<Unseen>>,
+}
+
+/// A time in which a zone could not be seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unseen {
+    /// When it had been seen last.
+    pub since: Timestamp,
+    /// Since when it was known that it is not seen: until then it was taken for as it had been.
+    pub known_at: Timestamp,
 }
 
 /// Versions as the ends of intervals, while one state of the database is read: each ends and begins several.

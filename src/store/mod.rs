@@ -25,6 +25,7 @@ mod upkeep;
 mod value;
 mod zones;
 
+pub use caches::Unseen;
 pub use desk::Desk;
 pub use desk::alerts::Blindness;
 pub use desk::cases::{CaseEventRow, CaseRow};
@@ -78,7 +79,7 @@ pub use zones::Zones;
 pub use zones::catalogs::{CatalogChange, Listing, MemberRow};
 pub use zones::enclosing::EnclosingZone;
 pub use zones::feeds::{FeedPosition, FileMark, RejectKind, RejectedRow, SetAside};
-pub use zones::sights::{GapToJudge, Unseen};
+pub use zones::sights::GapToJudge;
 pub use zones::status::{Fidelity, Gap, SourceStatus, ZoneStatus};
 pub use zones::unwatched::{Watched, is_ended};
 pub use zones::watched::ZoneState;

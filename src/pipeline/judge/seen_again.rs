@@ -74,7 +74,7 @@ impl Judge<'_> {
         let mut moved: BTreeMap<Name, Timestamp> = BTreeMap::new();
         let (zones, lookup) = (self.store.zones(), self.store.lookup());
         let (mut zone, mut left_out) = (None, false);
-        for found in zones.versions_since(since, VERSIONS_MAX)? {
+        for found in lookup.versions_since(since, VERSIONS_MAX)? {
             // What moved in a zone that nobody saw is told by its own versions.
             if gaps.iter().all(|gap| gap.apex == found.apex) {
                 continue;

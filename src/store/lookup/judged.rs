@@ -199,6 +199,41 @@ impl Lookup<'_> {
         rows.into_iter().map(read).collect()
     }
 
+    /// Returns the versions of all zones after a time, zone by zone, at most `limit`. Leaves out what passive DNS tells.
+    pub fn versions_since(
+        &self,
+        since: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<WaitingVersion>, StoreError> {
+        let rows: Vec<(String, String, i64, Timestamp)> = self.store.run(|db| {
+            let sql = format!(
+                "select z.name, z.view, v.id, v.observed_at
+                   from zone z {IN_ORDER} version v on v.zone_id = z.id and v.observed_at > ?1
+                  where z.view <> 'passive'
+                  order by z.name, z.view, v.id limit ?2"
+            );
+            db.query(&sql, params![since, limit as i64], |row| {
+                Ok((
+                    row.get("name")?,
+                    row.get("view")?,
+                    row.get("id")?,
+                    row.get("observed_at")?,
+                ))
+            })
+        })?;
+        let read = |(name, view, version_id, at): (String, String, i64, Timestamp)| {
+            let view = View::parse(&view)
+                .ok_or_else(|| self.store.damaged(format!("view {view:?} of zone {name}")))?;
+            Ok(WaitingVersion {
+                apex: self.store.read_name(&name)?,
+                view,
+                version_id,
+                at,
+            })
+        };
+        rows.into_iter().map(read).collect()
+    }
+
     /// Returns addresses that stand in the zones now, found among so many records.
     pub fn sample_addresses(&self, records_max: usize) -> Result<BTreeSet<IpAddr>, StoreError> {
         let rows: Vec<(u16, Value)> = self.store.run(|db| {

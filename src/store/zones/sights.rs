@@ -5,11 +5,10 @@
 //! time that passed between two files of the four weeks before it.
 
 use crate::dns::Name;
+use crate::store::caches::Unseen;
 use crate::store::door::params;
 use crate::store::error::StoreError;
-use crate::store::keys::{View, ZoneId};
-use crate::store::lookup::judged::WaitingVersion;
-use crate::store::sqlite::dialect::IN_ORDER;
+use crate::store::keys::ZoneId;
 use crate::store::zones::Zones;
 use crate::time::{Span, Timestamp};
 
@@ -21,15 +20,6 @@ const RHYTHM_SPAN: Span = Span::days(28);
 const RHYTHM_SPAN_MIN: Span = Span::days(7);
 /// The reason of a gap between two files of which the later one was late.
 const LATE: &str = "late";
-
-/// A time in which a zone could not be seen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Unseen {
-    /// When it had been seen last.
-    pub since: Timestamp,
-    /// Since when it was known that it is not seen: until then it was taken for as it had been.
-    pub known_at: Timestamp,
-}
 
 /// A time in which a zone could not be seen, after which nobody has judged what moved in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -217,40 +207,5 @@ impl Zones<'_> {
             }
             Ok(())
         })
-    }
-
-    /// Returns the versions of all zones after a time, zone by zone, at most `limit`. Leaves out what passive DNS tells.
-    pub fn versions_since(
-        &self,
-        since: Timestamp,
-        limit: usize,
-    ) -> Result<Vec<WaitingVersion>, StoreError> {
-        let rows: Vec<(String, String, i64, Timestamp)> = self.store.run(|db| {
-            let sql = format!(
-                "select z.name, z.view, v.id, v.observed_at
-                   from zone z {IN_ORDER} version v on v.zone_id = z.id and v.observed_at > ?1
-                  where z.view <> 'passive'
-                  order by z.name, z.view, v.id limit ?2"
-            );
-            db.query(&sql, params![since, limit as i64], |row| {
-                Ok((
-                    row.get("name")?,
-                    row.get("view")?,
-                    row.get("id")?,
-                    row.get("observed_at")?,
-                ))
-            })
-        })?;
-        let read = |(name, view, version_id, at): (String, String, i64, Timestamp)| {
-            let view = View::parse(&view)
-                .ok_or_else(|| self.store.damaged(format!("view {view:?} of zone {name}")))?;
-            Ok(WaitingVersion {
-                apex: self.store.read_name(&name)?,
-                view,
-                version_id,
-                at,
-            })
-        };
-        rows.into_iter().map(read).collect()
     }
 }
