@@ -342,12 +342,12 @@ fn hold(
         Level::Watch => return (Level::Watch, None),
     }
     let was_reported = case.is_some_and(|case| case.level == Level::Report || case.reported);
-    let is_certain = finding.is_open() && finding.score >= policy.certain_score_min;
     // The same rows say the same again: what confirms a suspicion is that the rotation went on.
-    let has_held = since.is_some_and(|since| {
-        finding.now.since(since) >= policy.confirm_after && finding.last_step_at > since
-    });
-    if was_reported || is_certain || has_held || policy.confirm_after <= Span::seconds(0) {
+    let went_on = since.is_none_or(|since| finding.last_step_at > since);
+    let is_certain = finding.is_open() && finding.score >= policy.certain_score_min;
+    let has_held = since.is_some_and(|since| finding.now.since(since) >= policy.confirm_after);
+    let is_confirmed = is_certain || has_held || policy.confirm_after <= Span::seconds(0);
+    if was_reported || (went_on && is_confirmed) {
         (Level::Report, None)
     } else {
         (Level::Review, Some(since.unwrap_or(finding.now)))
@@ -404,6 +404,12 @@ fn update_case(case: &Case, finding: &Finding, policy: &DetectPolicy) -> (Case, 
             thread: case.told.thread,
             ..Told::default()
         };
+        // Of what had moved when it was over nobody is told again: it waits for a step of its own.
+        let is_old = finding.last_step_at <= case.last_change_at;
+        if is_old {
+            begun.level = Level::Watch;
+            begun.pending_since = Some(finding.now);
+        }
     }
     let (level, pending_since) = hold(Some(&begun), finding, policy);
     let state = if reopens { CaseState::Open } else { case.state };
@@ -737,6 +743,26 @@ mod tests {
         let (paused, _) = see(Some(&reported()), None, 5 * day);
         let (on, _) = see(Some(&paused), Some(Level::Report), 6 * day);
         assert_eq!((on.level, on.reported), (Level::Report, true));
+    }
+
+    #[test]
+    fn case_that_is_over_is_told_again_only_of_a_step_that_came_since() {
+        let (over, _) = look(Some(&reported()), None, Standing::Gone, 5000).expect("a case");
+        assert_eq!(over.state, CaseState::Mitigated);
+        let found = |step: i64, at: i64| Finding {
+            last_step_at: Timestamp::from_unix(step),
+            score: 100.0,
+            ..finding(Level::Report, at)
+        };
+        let see = |case: &Case, step: i64, at: i64| {
+            look(Some(case), Some(&found(step, at)), Standing::Active, at).expect("a case")
+        };
+        // It is back, and what moved is what had moved.
+        let (back, events) = see(&over, 3610, 9000);
+        assert_eq!((back.state, back.level), (CaseState::Open, Level::Review));
+        assert!(events[0].note.contains("reopened"), "{events:?}");
+        assert_eq!(see(&back, 3610, 90_000).0.level, Level::Review);
+        assert_eq!(see(&back, 91_000, 91_000).0.level, Level::Report);
     }
 
     #[test]

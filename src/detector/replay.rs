@@ -486,6 +486,11 @@ impl<'a> Walk<'a> {
         }
         let [changed_hosts, begun_hosts] = self.step_hosts(moment.instant(), touched);
         self.end_presences(moment.instant(), &names_became);
+        if let Became::BeganAnew(ended_at) = names_became {
+            let went_at = ended_at - self.input.absence_max;
+            let is_another = names_before != self.names.active;
+            self.drop_points(|it| is_another || it.moment.at > went_at);
+        }
         let names_after = self.names.active.clone();
         let taken_over = self.step_union(moment.at);
         let addresses_after = self.active_addresses();
@@ -714,6 +719,16 @@ impl<'a> Walk<'a> {
         !came.is_empty()
             && came.len().max(left.len()) <= CORRECTED_NAMES_MAX
             && came.iter().all(is_slip)
+    }
+
+    /// Leaves out the newest points of which that is true: nothing that they changed counts any more.
+    fn drop_points(&mut self, is_dropped: impl Fn(&ChangePoint) -> bool) {
+        while let Some(point) = self.points.pop_if(|it| is_dropped(it)) {
+            let kept = self.changed_hosts.len() - point.changed_hosts.len();
+            self.changed_hosts.truncate(kept);
+            self.detailed_values -= point.value_count();
+        }
+        self.detailed_from = self.detailed_from.min(self.points.len());
     }
 
     /// Takes the sets of the oldest points away, as long as all together hold more than

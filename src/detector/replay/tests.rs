@@ -121,6 +121,26 @@ fn short_absence_is_a_change_and_a_long_one_a_new_beginning() {
 }
 
 #[test]
+fn what_moves_in_a_long_absence_is_nobodys_and_who_comes_back_as_another_begins_anew() {
+    let address = |text: &str| text.parse::<IpAddr>().expect("valid");
+    let host = || name("ns1.a.test");
+    let addresses = [
+        (host(), stay(address("192.0.2.1"), 0, Some(5))),
+        (host(), stay(address("192.0.2.2"), 5, Some(12))),
+        (host(), stay(address("192.0.2.3"), 12, None)),
+    ];
+    let moved = |back: &str, at: i64| -> Vec<i64> {
+        let names = [stay(host(), 0, Some(10)), stay(name(back), at, None)];
+        let found = points(&names, &addresses, 100).points;
+        found.iter().map(|it| it.moment.version_id).collect()
+    };
+    assert_eq!(moved("ns1.a.test", 20), [5, 12]);
+    assert_eq!(moved("ns1.a.test", 40), [5]);
+    assert_eq!(moved("ns2.a.test", 40), [] as [i64; 0]);
+    assert_eq!(moved("ns2.a.test", 20), [5, 12, 20]);
+}
+
+#[test]
 fn names_and_glue_of_one_version_are_one_instant() {
     let names = [
         stay(name("ns1.a.test"), 0, Some(4)),
