@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::case::{Case, CaseState, Exemption, exemption_of, reopening_words};
+use crate::case::{Case, CaseState, Exemption, Standing, exemption_of, reopening_words};
 use crate::cli::arguments::{ExplainCommand, ExplainFormat};
 use crate::cli::failure::{Done, Failure};
 use crate::cli::output::{stdout, write_json_pretty};
@@ -148,6 +148,16 @@ fn print_text(
             out,
             "{domain} at {at}: nothing is suspected (detection policy {policy})"
         )?,
+    }
+    if found.finding.is_some() {
+        let why = match pipeline.judge().standing(domain, at)? {
+            Standing::Active | Standing::Away(_) => None,
+            Standing::Gone => Some("its delegation is gone"),
+            Standing::OnHold => Some("all its name servers are those of suspended domains"),
+        };
+        if let Some(why) = why {
+            writeln!(out, "No case is about it: {why}.")?;
+        }
     }
     writeln!(
         out,

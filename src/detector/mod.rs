@@ -24,6 +24,7 @@ mod replay;
 mod sorted;
 mod timeline;
 mod vouching;
+mod whose;
 mod zone_evidence;
 
 pub use address_plane::{AddressWindow, evaluate_addresses, evaluate_owners};
@@ -44,6 +45,7 @@ pub use policy::{
 pub use prefix::Prefix;
 pub use timeline::{BULK_7D_MAX, ChangePoint, ChangedHost, Departure, LeftOut, Moment, Stay};
 pub use vouching::{LARGE_PROVIDER_NAMES, VOUCHED_WITHIN, Vouching, is_vouching_asked};
+pub use whose::{review_left_behind, review_scattered};
 pub use zone_evidence::{
     HostStanding, NEWLY_DELEGATED, Shadows, SittingHost, mark_sitting_hosts, new_owners,
     old_before, shadows, standing_of,

@@ -28,7 +28,8 @@ use crate::detector::plane_checks::{
     left_out_check, listed, reset_check, tenure_points, tenure_text,
 };
 use crate::detector::replay::replay;
-use crate::detector::timeline::{ChangePoint, LeftOut, Presence, Replay, Timeline};
+use crate::detector::timeline::{LeftOut, Presence, Replay, Timeline};
+use crate::detector::whose::operated_check;
 use crate::detector::{DetectPolicy, Knowledge};
 use crate::dns::Name;
 use crate::time::{Span, Timestamp};
@@ -127,7 +128,7 @@ pub fn judge_nameservers(
         bulk_check(&points),
         reset_check(&window.resets, now),
     ];
-    checks.extend(operated.and_then(|operated| operated_check(operated, &moved_hosts(&points))));
+    checks.extend(operated.and_then(|operated| operated_check(operated, points.iter().copied())));
     checks.extend(absence_check(timeline, now));
     checks.extend(left_out_check(left_out, &points));
     checks.extend(judged.ceiling);
@@ -210,12 +211,6 @@ fn judge_bases(
         .expect("networks are counted in one way at least")
 }
 
-/// Returns the name servers whose addresses changed.
-fn moved_hosts<'a>(points: &[&'a ChangePoint]) -> BTreeSet<&'a Name> {
-    let moved = points.iter().flat_map(|point| &point.changed_hosts);
-    moved.map(|it| &it.host).collect()
-}
-
 /// Returns the name servers of a week, in canonical order.
 fn seen_names<'a>(
     names: &BTreeSet<&'a Name>,
@@ -247,9 +242,7 @@ pub fn without_excuses(
     if let Some(known) = plane.checks.iter_mut().find(|it| it.name == check.name) {
         *known = check;
     }
-    let moved = plane.points.iter().flat_map(|point| &point.changed_hosts);
-    let moved = moved.map(|it| &it.host).collect();
-    if let Some(check) = operated_check(operated, &moved) {
+    if let Some(check) = operated_check(operated, plane.points.iter()) {
         let after = plane.checks.iter().position(|it| it.name == RESET_CHECK);
         let place = after.map_or(plane.checks.len(), |at| at + 1);
         plane.checks.insert(place, check);
@@ -503,48 +496,6 @@ fn popular_check(
         result,
         explains: all_popular || excused > 0,
     }
-}
-
-/// How many users and operators a line names.
-const USERS_NAMED_MAX: usize = 5;
-
-/// Says whose changes of address are counted where; `None` where no name server of others moved and nobody else uses
-/// the domain's own.
-fn operated_check(operated: &Operated, moved: &BTreeSet<&Name>) -> Option<Check> {
-    let others = operated.by_others.iter();
-    let others: BTreeSet<&Name> = others
-        .filter(|(host, _)| moved.contains(host))
-        .map(|(_, operator)| &operator.name)
-        .collect();
-    let listed = |names: &mut dyn Iterator<Item = &Name>| -> String {
-        let names = names.take(USERS_NAMED_MAX);
-        let names: Vec<String> = names.map(Name::to_text_without_dot).collect();
-        names.join(", ")
-    };
-    let of_others = (!others.is_empty()).then(|| {
-        format!(
-            "not counted: addresses of name servers of {}, which is judged for them",
-            listed(&mut others.iter().copied())
-        )
-    });
-    let of_users = (operated.user_count > 0 && !moved.is_empty()).then(|| {
-        format!(
-            "{} on its own name servers, not accused for these: {}{}",
-            counted(operated.user_count, "other name"),
-            listed(&mut operated.users.iter()),
-            if operated.user_count > USERS_NAMED_MAX {
-                " and more"
-            } else {
-                ""
-            }
-        )
-    });
-    let parts: Vec<String> = of_others.into_iter().chain(of_users).collect();
-    (!parts.is_empty()).then(|| Check {
-        name: "whose name servers move",
-        result: parts.join("; "),
-        explains: !others.is_empty(),
-    })
 }
 
 /// Returns the shorter of the mean stays of names and of addresses, in hours.

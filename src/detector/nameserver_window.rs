@@ -29,6 +29,8 @@ pub struct NameserverWindow {
     pub operated: Option<Operated>,
     /// The part that is left out, where there are more intervals than are replayed.
     pub left_out: Option<LeftOut>,
+    /// Whether they are those that others use below the delegation, and not its own.
+    pub is_operated: bool,
 }
 
 impl NameserverWindow {
@@ -40,28 +42,44 @@ impl NameserverWindow {
     /// Returns whether a name server lay at or below another delegation at a time, which is judged for what it did then.
     pub(super) fn is_of_other(&self, host: &Name, at: Timestamp) -> bool {
         let operated = self.operated.as_ref();
-        let operator = operated.and_then(|operated| operated.by_others.get(host));
-        operator.is_some_and(|it| it.until.is_none_or(|until| at <= until))
+        operated.is_some_and(|operated| operated.operator_at(host, at).is_some())
     }
 }
 
-/// Whose a name server is.
+/// Who is judged for the addresses of a name server, and for which time: what it did before and after is nobody else's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Operator {
-    /// The delegation at or below which it lies, or the hosted zone of its own that uses it.
+    /// The delegation at or below which it lies, or the zone of its own that uses it.
     pub name: Name,
-    /// Until when it answers for the name server, where that went: what this has done since is nobody else's.
+    /// The delegation came then: it is judged for what moves afterwards.
+    pub after: Timestamp,
+    /// Until when it answers, where it is gone.
     pub until: Option<Timestamp>,
+}
+
+impl Operator {
+    /// Returns whether it is judged for what a name server did at a time.
+    pub fn answers_at(&self, at: Timestamp) -> bool {
+        self.after < at && self.until.is_none_or(|until| at <= until)
+    }
 }
 
 /// Whose the name servers of a delegation are.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Operated {
-    /// Those that lie at or below another delegation, each with that one: it is judged for their addresses, and its
+    /// Those that lie at or below other delegations, each with these: they are judged for their addresses, and their
     /// customers are not.
-    pub by_others: BTreeMap<Name, Operator>,
+    pub by_others: BTreeMap<Name, Vec<Operator>>,
     /// How many other names use those that are at or below the delegation.
     pub user_count: usize,
     /// The first of these names.
     pub users: Vec<Name>,
+}
+
+impl Operated {
+    /// Returns who else is judged for what a name server did at a time.
+    pub fn operator_at(&self, host: &Name, at: Timestamp) -> Option<&Operator> {
+        let operators = self.by_others.get(host)?;
+        operators.iter().find(|it| it.answers_at(at))
+    }
 }

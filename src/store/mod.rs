@@ -61,7 +61,7 @@ pub use lookup::pages::HistoryPages;
 pub use lookup::question::{CoveredName, HistoryScope, Wanted};
 pub use lookup::replay::ChangedOwner;
 pub use lookup::reverse::{ReverseCursor, Used};
-pub use lookup::rrsets::UsedHosts;
+pub use lookup::rrsets::UsedHost;
 pub use lookup::sieve::Stir;
 pub use lookup::sight::{Sight, SightRange};
 pub use lookup::window::{Extent, Interval, NewestIntervals};

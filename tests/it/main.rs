@@ -58,6 +58,7 @@ mod mail_facts;
 mod manual;
 mod messages;
 mod monitoring;
+mod operators;
 mod outbox;
 mod passive;
 mod primaries;

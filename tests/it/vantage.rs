@@ -72,13 +72,27 @@ fn what_a_hoster_did_before_its_domain_was_put_on_hold_is_not_its_customers_doin
         let why = bench.run(0, &["explain", "c0.example"]);
         assert!(!why.contains("level report"), "{why}");
     }
-    // What its name servers go on doing is nobody else's.
+    // What its name servers go on doing is nobody else's; it is reviewed for as long as the hoster's report is news.
     let mut goes_on = hoster_on_hold();
     move_glue(&mut goes_on, 300, 300 + 4 * 24);
     let bench = bench(&goes_on.0);
     bench.run(0, &["poll"]);
-    let accused = accused(&bench);
-    assert!(accused.contains(&"c0.example.".to_owned()), "{accused:?}");
+    let cases = bench.cases();
+    let case = cases.iter().find(|case| case["domain"] == "c0.example.");
+    let case = case.expect("it is reviewed");
+    assert_eq!(case["peak_level"], "review", "{case}");
+    let why = bench.run(0, &["explain", "c0.example"]);
+    assert!(
+        why.contains("of op.example, reported before it went"),
+        "{why}"
+    );
+    assert!(
+        why.contains("not counted until 2026-10-05T01:13:20Z"),
+        "{why}"
+    );
+    assert!(!why.contains("not counted: addresses"), "{why}");
+    let replayed = bench.run(0, &["backtest", "--since", "2026-09-21T00:00:00Z"]);
+    assert!(replayed.contains("1 domain reported"), "{replayed}");
 }
 
 #[test]

@@ -435,6 +435,7 @@ impl Trial<'_> {
             popular: Some(Arc::new(self.popular.clone())),
             operated: None,
             left_out: None,
+            is_operated: false,
         };
         Some(evaluate_nameservers(&window, self.policy, &self.known, now))
     }

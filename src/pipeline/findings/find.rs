@@ -3,17 +3,16 @@
 use crate::pipeline::findings::Findings;
 use crate::pipeline::findings::windows::{ADDRESSES_SINCE, DomainWindows, Range};
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::detector::{
-    AddressWindow, DetectPolicy, Finding, NameserverReplay, NameserverWindow, Operated, Operator,
+    AddressWindow, DetectPolicy, Finding, NameserverReplay, NameserverWindow, Operated,
     PlaneFinding, Planes, evaluate_addresses, evaluate_owners, judge_nameservers, judge_planes,
     mark_sitting_hosts, without_excuses,
 };
 use crate::dns::Name;
 use crate::pipeline::error::PipelineError;
-use crate::store::{EnclosingZone, UsedHosts, View, ZoneId};
 use crate::time::{Span, Timestamp};
 /// The most closed intervals of a domain that are read at each change. One with more is busy, and is judged in full
 /// only as often as a case without changes. Chosen by hand; see docs/explanation/detection.md, "Busy domains".
@@ -45,7 +44,7 @@ pub struct DomainFinding {
 
 /// For how long an operator whose delegation went answers for its name servers: it is back the next day where a publication
 /// lacked it. Chosen by hand.
-const ANSWERS_FOR: Span = Span::days(1);
+pub(in crate::pipeline) const ANSWERS_FOR: Span = Span::days(1);
 
 impl Findings<'_> {
     /// Computes what is suspected of a domain at `now`, from stored rows.
@@ -144,6 +143,8 @@ impl Findings<'_> {
         let replayed = NameserverReplay::of(window, policy, now);
         let mut plane = self.judge_excused(&replayed, window, policy, now, users_at)?;
         self.judge_crowds(&replayed, window, policy, users_at, &mut plane)?;
+        self.judge_left_behind(&replayed, window, policy, &mut plane)?;
+        self.judge_scattered(window, policy, &mut plane)?;
         Ok(plane)
     }
 
@@ -212,48 +213,6 @@ impl Findings<'_> {
         Ok(operated)
     }
 
-    /// Returns, for each of some name servers, the delegation that it lies at or below at `now`, or the hosted zone of its
-    /// own that uses it: who is judged for its addresses. Where there is none any more, that which went last within the
-    /// time that is judged: what moved until [`ANSWERS_FOR`] later was its doing. Leaves out those of which none is watched.
-    pub(in crate::pipeline) fn operators_of(
-        &self,
-        hosts: &BTreeSet<Name>,
-        now: Timestamp,
-    ) -> Result<BTreeMap<Name, Operator>, PipelineError> {
-        let mut enclosing = Vec::new();
-        let mut asked: BTreeMap<ZoneId, (EnclosingZone, BTreeSet<Name>)> = BTreeMap::new();
-        for host in hosts {
-            let mut zones = self.store.zones().zones_enclosing(host)?;
-            // What stood in a zone that is not watched any more accuses nobody, and still excuses.
-            zones.retain(|zone| zone.view != View::Passive);
-            for zone in &zones {
-                let known = asked.entry(zone.id);
-                let (_, names) = known.or_insert_with(|| (zone.clone(), BTreeSet::new()));
-                names.extend(host.up_to(&zone.apex));
-            }
-            enclosing.push((host, zones));
-        }
-        let mut servers = HashMap::new();
-        for (id, (zone, names)) in asked {
-            let since = now - ADDRESSES_SINCE;
-            let there = self.store.lookup();
-            let there = there.nameservers_between(&zone, &names, since, now)?;
-            servers.insert(id, there);
-        }
-        let mut operators = BTreeMap::new();
-        for (host, zones) in enclosing {
-            let known = zones.iter().filter_map(|zone| {
-                let servers = servers.get(&zone.id)?;
-                Some(operators_in(host, &zone.apex, servers))
-            });
-            if let Some(Operator { name, until }) = last_there(known.flatten()) {
-                let until = until.map(|at| at + ANSWERS_FOR).filter(|at| *at <= now);
-                operators.insert(host.clone(), Operator { name, until });
-            }
-        }
-        Ok(operators)
-    }
-
     /// Returns those name servers that many stable names use, or whose operator does.
     pub(in crate::pipeline) fn popular_among<'a>(
         &self,
@@ -280,28 +239,6 @@ impl Findings<'_> {
         }
         Ok(popular)
     }
-}
-
-/// Returns the delegations of a zone, from the nearest, at or below which a name server lay, and the zone itself if it used it.
-fn operators_in(host: &Name, apex: &Name, servers: &HashMap<Name, UsedHosts>) -> Vec<Operator> {
-    let operator = |owner: Name| {
-        let used = servers.get(&owner)?.iter();
-        // A hosted zone operates the name servers that it uses itself, and not all that it holds addresses of.
-        let used = used.filter(|(used, _)| owner != *apex || used == host);
-        let ends = used.map(|(_, until)| *until);
-        let until = ends.reduce(|one, other| Some(one?.max(other?)))?;
-        Some(Operator { name: owner, until })
-    };
-    host.up_to(apex).filter_map(operator).collect()
-}
-
-/// Returns the first of some operators that is still there, or else the first of those that went last.
-fn last_there(operators: impl Iterator<Item = Operator>) -> Option<Operator> {
-    operators.reduce(|best, other| match (best.until, other.until) {
-        (Some(_), None) => other,
-        (Some(one), Some(next)) if next > one => other,
-        _ => best,
-    })
 }
 
 /// Keeps the plane that says more.

@@ -8,10 +8,12 @@ use crate::pipeline::parts::Parts;
 use crate::store::Store;
 use crate::time::Clock;
 
+pub(in crate::pipeline) mod answers;
 pub(in crate::pipeline) mod beside;
 pub(in crate::pipeline) mod canary;
 pub(in crate::pipeline) mod crowd;
 pub(in crate::pipeline) mod cuts;
+pub(in crate::pipeline) mod delegated;
 pub(in crate::pipeline) mod find;
 pub(in crate::pipeline) mod remains;
 pub(in crate::pipeline) mod windows;

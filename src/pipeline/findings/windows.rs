@@ -2,6 +2,7 @@
 
 use crate::pipeline::findings::Findings;
 use crate::pipeline::findings::cuts::{Cuts, seconds_of, were_throughout};
+use crate::pipeline::findings::delegated::{began_anew, delegated, is_judged_for};
 use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashSet};
@@ -63,6 +64,16 @@ impl DomainWindows {
         now: Timestamp,
     ) -> Option<Cow<'a, AddressWindow>> {
         let windows = self.nameservers.iter().chain(&self.quiet);
+        // What others use is theirs also while the domain is not delegated, but for what has its own name.
+        let is_others = |it: &NameserverWindow| {
+            let mut names = it.names.iter();
+            it.is_operated
+                && it.owner != window.owner
+                && names.any(|stay| stay.value == window.owner)
+        };
+        if windows.clone().any(is_others) {
+            return None;
+        }
         // One that was told when watching began was there before; of one that was told later nobody knows since when.
         let uses = windows.flat_map(|it| {
             let uses = it.names.iter().filter(|stay| stay.value == window.owner);
@@ -433,6 +444,7 @@ impl Findings<'_> {
             popular: None,
             operated: None,
             left_out,
+            is_operated: false,
         }))
     }
 
@@ -495,43 +507,34 @@ impl Findings<'_> {
         range: &Range<'_>,
         budget: &mut Budget,
     ) -> Result<Option<NameserverWindow>, PipelineError> {
-        if !self.store.has_reverse_index() || key.owner == key.apex {
+        // A hosted zone is judged for the name servers that it uses itself.
+        let times = delegated(&own.names, &self.config.detect.hold_nameservers);
+        if key.owner == key.apex || times.is_empty() || !self.may_operate(key, range.until)? {
             return Ok(None);
         }
-        if !self.may_operate(key, range.until)? {
-            return Ok(None);
-        }
-        let moved = self.store.lookup().owners_with_new_addresses(
-            key.zone,
-            &key.apex,
-            &key.owner,
-            range.moved_since,
-            OPERATED_HOSTS_MAX,
-        )?;
-        let known: HashSet<&Name> = own.names.iter().map(|stay| &stay.value).collect();
-        let moved = moved.into_iter().map(|moved| moved.owner);
+        let moved = self.moved_below(key, range)?;
+        // Those that it gave up and others still use are judged here.
+        let is_there = |stay: &&Stay<Name>| stay.removed.is_none_or(|end| end.at > range.until);
+        let there = own.names.iter().filter(is_there);
+        let known: HashSet<&Name> = there.map(|stay| &stay.value).collect();
         let (mut hosts, others): (BTreeSet<Name>, BTreeSet<Name>) =
-            moved.partition(|host| known.contains(host));
-        let users = self.store.lookup().users_by_host(&others, others.len())?;
-        let used = users.into_iter().filter(|(_, users)| users.count > 0);
-        let used: Vec<Name> = used.map(|(host, _)| host).collect();
+            moved.into_iter().partition(|host| known.contains(host));
+        let used = self.used_by_others(others)?;
         if used.is_empty() {
             return Ok(None);
         }
         hosts.extend(used);
-        let there_since = Moment {
-            version_id: 0,
-            at: range.since,
-            serial: None,
-            bulk: false,
-            drift: false,
-            shared_count: 0,
-        };
         let mut window = NameserverWindow {
             names: Vec::new(),
             addresses: Vec::new(),
+            is_operated: true,
             ..own.clone()
         };
+        (window.resets).extend(began_anew(
+            &own.names,
+            &times,
+            self.config.detect.absence_max,
+        ));
         for host in hosts {
             let read = self.store.lookup().host_addresses(&host, &budget.extent)?;
             budget.spend(&read.stays);
@@ -541,14 +544,61 @@ impl Findings<'_> {
             }
             let stays = read.stays.into_iter().map(|stay| (host.clone(), stay));
             window.addresses.extend(stays);
-            window.names.push(Stay {
-                value: host,
-                added: there_since,
-                removed: None,
-                baseline: true,
-            });
+            // What they did before it was delegated, and while it was not, is not its doing.
+            for (added, baseline, removed) in &times {
+                window.names.push(Stay {
+                    value: host.clone(),
+                    added: *added,
+                    removed: *removed,
+                    baseline: *baseline,
+                });
+            }
         }
         Ok(Some(window))
+    }
+
+    /// Returns the names at or below a delegation that it is judged for as name servers and whose addresses moved, in
+    /// whatever zone that encloses it: those that moved most in each.
+    fn moved_below(
+        &self,
+        key: &EntityKey,
+        range: &Range<'_>,
+    ) -> Result<BTreeSet<Name>, PipelineError> {
+        let mut hosts = BTreeSet::new();
+        for zone in self.store.zones().zones_enclosing(&key.owner)? {
+            if !zone.is_judged_at(range.until) || zone.view == View::Parent {
+                continue;
+            }
+            let moved = self.store.lookup().owners_with_new_addresses(
+                zone.id,
+                &zone.apex,
+                &key.owner,
+                range.moved_since,
+                OPERATED_HOSTS_MAX,
+            )?;
+            let moved = moved.into_iter().map(|moved| moved.owner);
+            let judged = moved.filter(|host| is_judged_for(&key.apex, &key.owner, host));
+            let room = OPERATED_HOSTS_MAX.saturating_sub(hosts.len());
+            hosts.extend(judged.take(room));
+        }
+        Ok(hosts)
+    }
+
+    /// Returns those of some hosts that other names use.
+    fn used_by_others(&self, hosts: BTreeSet<Name>) -> Result<Vec<Name>, PipelineError> {
+        if self.store.has_reverse_index() {
+            let users = self.store.lookup().users_by_host(&hosts, hosts.len())?;
+            let used = users.into_iter().filter(|(_, users)| users.count > 0);
+            return Ok(used.map(|(host, _)| host).collect());
+        }
+        // Without the index only the counts of users tell it at little cost.
+        let mut used = Vec::new();
+        for host in hosts {
+            if self.store.lookup().has_host_used_elsewhere(&host)? {
+                used.push(host);
+            }
+        }
+        Ok(used)
     }
 
     /// Returns whether a name other than a domain and those below it may use a name server at or below the domain: few

@@ -294,7 +294,7 @@ impl Judge<'_> {
             let observation = Observation {
                 finding: finding.as_ref(),
                 last_change_at,
-                standing: self.standing_then(windows, policy, now)?,
+                standing: self.standing_then(domain, windows, policy, now)?,
                 now,
             };
             case = observe(case.as_ref(), &observation, policy).map(|(case, _)| case);
@@ -311,6 +311,7 @@ impl Judge<'_> {
     /// Returns whether a domain was still there at a time, as [`Judge::standing`] says of now.
     fn standing_then(
         &self,
+        domain: &Name,
         windows: &DomainWindows,
         policy: &DetectPolicy,
         now: Timestamp,
@@ -323,7 +324,9 @@ impl Judge<'_> {
             let (there, gone_at) = delegation_at(&window.names, now);
             if delegation.is_above && is_known {
                 let is_gone = there.is_empty()
-                    && !self.findings.has_moving_data(windows, &window.zone, now)?;
+                    && !self
+                        .findings
+                        .has_moving_data(domain, windows, &window.zone, now)?;
                 return Ok(Standing::of(&there, is_gone, hold).until(gone_at, now));
             }
             hosts.extend(there);
@@ -440,6 +443,7 @@ fn cut(
                 popular: popular.cloned(),
                 operated: None,
                 left_out: window.left_out.clone(),
+                is_operated: window.is_operated,
             });
         }
     }

@@ -497,11 +497,7 @@ impl Judge<'_> {
     /// The nearest zone above that delegates it, or did, says so alone: what the domain's own zone or a probe still
     /// shows was taken down where the delegation was. Where no zone above is watched, they say it. A delegation that went
     /// less than [`GONE_AFTER`] ago is away, and one that went in a mass change for longer.
-    pub(in crate::pipeline) fn standing(
-        &self,
-        domain: &Name,
-        now: Timestamp,
-    ) -> Result<Standing, PipelineError> {
+    pub fn standing(&self, domain: &Name, now: Timestamp) -> Result<Standing, PipelineError> {
         let hold = &self.config.detect.hold_nameservers;
         let mut hosts = BTreeSet::new();
         for zone in self.store.zones().zones_enclosing(domain)? {
@@ -539,7 +535,7 @@ impl Judge<'_> {
     ) -> Result<bool, PipelineError> {
         let range = self.findings.range(now, QUICK_INTERVALS_MAX);
         let windows = self.findings.load_windows(domain, &range)?;
-        self.findings.has_moving_data(&windows, apex, now)
+        self.findings.has_moving_data(domain, &windows, apex, now)
     }
 
     /// Returns the domains that a version touched, each once, with those of their own names whose addresses moved, and
@@ -599,8 +595,9 @@ impl Judge<'_> {
         for (host, users) in users {
             left_out += users.count - users.names.len();
             // What moves once its operator is gone is its users' doing alone.
-            let operator = operators.remove(&host);
-            let operator = operator.filter(|it| it.until.is_none()).map(|it| it.name);
+            let of_host = operators.remove(&host).into_iter().flatten();
+            let operator = of_host.into_iter().find(|it| it.answers_at(at));
+            let operator = operator.map(|it| it.name);
             let has_operator = operator.is_some();
             if let Some(operator) = operator {
                 domains.entry(operator).or_default();

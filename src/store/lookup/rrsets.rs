@@ -22,13 +22,24 @@ struct Stood {
     value: Value,
     added: End,
     removed: Option<End>,
+    baseline: bool,
 }
 
 /// A version at an end of an interval: its time and row, in the order in which versions follow each other.
 type End = (Timestamp, i64);
 
-/// The name servers that a name had, each with when it went; `None` for one that was still there.
-pub type UsedHosts = Vec<(Name, Option<Timestamp>)>;
+/// A name server that a name had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UsedHost {
+    /// The name server.
+    pub host: Name,
+    /// When it came.
+    pub added_at: Timestamp,
+    /// When it went; `None` if it was still there.
+    pub removed_at: Option<Timestamp>,
+    /// Whether it was there before it was told of.
+    pub baseline: bool,
+}
 
 impl Lookup<'_> {
     /// Returns RRsets of a zone as they were at the end of a version; `None` for one that history has never known.
@@ -75,15 +86,14 @@ impl Lookup<'_> {
         rows.iter().map(then).collect()
     }
 
-    /// Returns the name servers that names of a zone had at any time from `since` to `until`, by those that had any, each
-    /// with when it went; `None` if it was still there then.
+    /// Returns the name servers that names of a zone had at any time from `since` to `until`, by those that had any.
     pub fn nameservers_between(
         &self,
         zone: &EnclosingZone,
         names: &BTreeSet<Name>,
         since: Timestamp,
         until: Timestamp,
-    ) -> Result<HashMap<Name, UsedHosts>, StoreError> {
+    ) -> Result<HashMap<Name, Vec<UsedHost>>, StoreError> {
         let ledger = self.store.ledger();
         let keys: Vec<String> = names
             .iter()
@@ -96,13 +106,18 @@ impl Lookup<'_> {
             .filter_map(|(id, name)| Some((id?, name)))
             .collect();
         let stood = self.stood_since(zone.id, by_id.keys().copied().collect(), since)?;
-        let mut servers: HashMap<Name, UsedHosts> = HashMap::new();
+        let mut servers: HashMap<Name, Vec<UsedHost>> = HashMap::new();
         for it in stood {
             let was_there = it.added.0 <= until;
             if let (true, Rdata::Ns(host)) = (was_there, ledger.read_rdata(it.code, &it.value)?) {
                 let end = it.removed.map(|end| end.0).filter(|end| *end <= until);
                 let name = by_id[&it.owner_id].clone();
-                servers.entry(name).or_default().push((host, end));
+                servers.entry(name).or_default().push(UsedHost {
+                    host,
+                    added_at: it.added.0,
+                    removed_at: end,
+                    baseline: it.baseline,
+                });
             }
         }
         Ok(servers)
@@ -137,7 +152,7 @@ impl Lookup<'_> {
         let first = self.first_version(zone, at)?;
         let mut stood = self.store.run(|db| {
             let sql = format!(
-                "select r.owner_id, r.rrtype, r.rdata, r.added_id, a.observed_at as added_at,
+                "select r.owner_id, r.rrtype, r.rdata, r.baseline, r.added_id, a.observed_at as added_at,
                         null as removed_id, null as removed_at
                    from {list} w {IN_ORDER} record r on r.owner_id = w.value
                         join version a on a.id = r.added_id",
@@ -150,7 +165,7 @@ impl Lookup<'_> {
         for month in months.into_iter().skip(1) {
             stood.extend(self.store.run(|db| {
                 let sql = format!(
-                    "select p.owner_id, p.rrtype, p.rdata, p.added_id, a.observed_at as added_at,
+                    "select p.owner_id, p.rrtype, p.rdata, p.baseline, p.added_id, a.observed_at as added_at,
                             p.removed_id, d.observed_at as removed_at
                        from {list} w {IN_ORDER} past_record p
                             on p.bucket = ?1 and p.owner_id = w.value and p.removed_id >= ?2
@@ -212,5 +227,6 @@ fn read_stood(row: &Row<'_>) -> Result<Stood, Fault> {
         value: row.get("rdata")?,
         added: (row.get("added_at")?, row.get("added_id")?),
         removed: removed_at.zip(removed),
+        baseline: row.get("baseline")?,
     })
 }

@@ -1,0 +1,216 @@
+//! Who is accused where name servers move that many use: whoever is judged for them at that time, and nobody for what was
+//! before his time.
+
+use crate::benign::{Feed, accused, bench};
+use crate::harness::Bench;
+
+/// Returns some names or addresses as texts.
+fn texts<const N: usize>(values: [&str; N]) -> Vec<String> {
+    values.map(str::to_owned).to_vec()
+}
+
+/// Returns an address of a network of its own, another at each turn.
+fn fresh(turn: usize, n: usize) -> [String; 1] {
+    [format!(
+        "10.{}.{}.{n}",
+        20 + (turn * 7 + n * 31) % 200,
+        turn % 250
+    )]
+}
+
+/// Three customers of a zone that use these name servers from the beginning.
+fn customers(feed: &mut Feed, zone: &str, hosts: &[String]) {
+    for n in 0..3 {
+        feed.set(0.0, zone, &format!("c{n}.{zone}"), "NS", hosts);
+    }
+}
+
+/// Moves name servers every three hours in turn.
+fn moving(feed: &mut Feed, zone: &str, hosts: &[String], from: usize, to: usize) {
+    for at in (from..to).step_by(3) {
+        for (n, host) in hosts.iter().enumerate() {
+            feed.set(at as f64, zone, host, "A", &fresh(at / 3, n));
+        }
+    }
+}
+
+/// The name servers that a hoster below a zone has of its own.
+fn own_hosts(zone: &str) -> Vec<String> {
+    vec![format!("ns1.op.{zone}"), format!("ns2.op.{zone}")]
+}
+
+/// A hoster below a zone whose two name servers move every three hours, and three customers.
+fn hoster(feed: &mut Feed, zone: &str, nameservers: &[String], from: usize, to: usize) {
+    let hosts = own_hosts(zone);
+    feed.set(0.0, zone, &format!("op.{zone}"), "NS", nameservers);
+    customers(feed, zone, &hosts);
+    moving(feed, zone, &hosts, from, to);
+}
+
+/// Returns the lines of a feed in order of time.
+fn sorted(feed: &Feed) -> String {
+    let mut lines: Vec<&str> = feed.0.lines().collect();
+    // Each begins with its time.
+    lines.sort_by_key(|line| &line[..16]);
+    lines.join("\n") + "\n"
+}
+
+/// Returns the names of customers of zones.
+fn customers_of(zones: &[&str]) -> Vec<String> {
+    let names = zones
+        .iter()
+        .flat_map(|zone| (0..3).map(move |n| format!("c{n}.{zone}")));
+    names.collect()
+}
+
+/// Returns what the cases say of a domain.
+fn case_of(bench: &Bench, domain: &str) -> serde_json::Value {
+    let cases = bench.cases();
+    let found = cases.iter().find(|case| case["domain"] == domain);
+    found
+        .unwrap_or_else(|| panic!("no case of {domain}: {cases:?}"))
+        .clone()
+}
+
+#[test]
+fn operator_that_nobody_judges_excuses_none_of_its_users() {
+    let mut feed = Feed::default();
+    let others = texts(["a.host.test.", "b.host.test."]);
+    let hold = texts(["a.hold.test.", "b.hold.test."]);
+    // On hold by the registrar's name servers; they are what its customers see move.
+    hoster(&mut feed, "held.", &hold, 200, 248);
+    // Taken out of the registry's zone, while its own zone still shows it.
+    hoster(&mut feed, "kept.", &own_hosts("kept."), 200, 248);
+    let hosts = own_hosts("kept.");
+    feed.set(0.0, "op.kept.", "op.kept.", "NS", &hosts);
+    feed.set(120.0, "kept.", "op.kept.", "NS", &[]);
+    // A suffix that the zone above delegates is nobody's hoster.
+    feed.set(0.0, "uk.", "co.uk.", "NS", &others);
+    hoster(&mut feed, "co.uk.", &own_hosts("co.uk."), 200, 248);
+    feed.set(100.0, "co.uk.", "op.co.uk.", "NS", &[]);
+    // Its hosts lie in its own zone, which is hosted here, and it uses others' name servers.
+    let hosts = own_hosts("own.");
+    for zone in ["own.", "op.own."] {
+        feed.set(0.0, zone, "op.own.", "NS", &others);
+    }
+    customers(&mut feed, "own.", &hosts);
+    moving(&mut feed, "op.own.", &hosts, 200, 248);
+    // It uses others' name servers, and its hosts lie in the registry's zone.
+    hoster(&mut feed, "plain.", &others, 200, 248);
+    let mut expected = customers_of(&["held.", "kept.", "co.uk."]);
+    expected.extend(texts(["op.own.", "op.plain."]));
+    expected.sort();
+    for index in ["", "reverse_index = false\n"] {
+        let bench = bench(&sorted(&feed));
+        let detect = "[detect]\nhold_nameservers = [\"a.hold.test.\", \"b.hold.test.\"]\n";
+        bench.configure(&format!("{index}{SOURCE}{detect}"));
+        bench.run(0, &["poll"]);
+        let mut found = accused(&bench);
+        found.sort();
+        assert_eq!(found, expected, "{index}");
+        for domain in ["c0.held.", "c0.co.uk.", "op.own."] {
+            assert_eq!(case_of(&bench, domain)["level"], "report", "{domain}");
+        }
+    }
+}
+
+/// The sections of [`bench`].
+const SOURCE: &str = "[[source]]\nname = \"feed\"\nkind = \"feed\"\npath = \"f.ndjson\"\ncomplete = true\n[enrich]\nasn = \"asn.csv\"\n";
+
+#[test]
+fn whoever_registers_a_name_is_not_accused_of_what_moved_before() {
+    let mut feed = Feed::default();
+    let (parked, good) = (
+        texts(["ns1.park.test.", "ns2.park.test."]),
+        texts(["ns1.good.test.", "ns2.good.test."]),
+    );
+    // Name servers below a name that is delegated no more; then somebody registers it.
+    hoster(&mut feed, "late.", &own_hosts("late."), 200, 296);
+    feed.set(100.0, "late.", "op.late.", "NS", &[]);
+    feed.set(297.0, "late.", "op.late.", "NS", &good);
+    // A hoster that fluxes and is deleted; somebody else catches the name. Or it comes back as it was.
+    for zone in ["drop.", "back."] {
+        hoster(&mut feed, zone, &own_hosts(zone), 200, 260);
+        feed.set(260.0, zone, &format!("op.{zone}"), "NS", &[]);
+        moving(&mut feed, zone, &own_hosts(zone), 261, 280);
+    }
+    feed.set(300.0, "drop.", "op.drop.", "NS", &parked);
+    feed.set(302.0, "drop.", "op.drop.", "NS", &good);
+    feed.set(300.0, "back.", "op.back.", "NS", &own_hosts("back."));
+    let bench = bench(&sorted(&feed));
+    bench.run(0, &["poll"]);
+    let found = accused(&bench);
+    assert!(found.contains(&"c0.late.".to_owned()), "{found:?}");
+    assert!(!found.contains(&"op.late.".to_owned()), "{found:?}");
+    assert_eq!(case_of(&bench, "c0.late.")["level"], "report");
+    // What was found of the hoster was rightly reported; of him who came after it nothing is found.
+    let caught = case_of(&bench, "op.drop.");
+    assert_eq!(
+        (&caught["peak_level"], &caught["state"]),
+        (&"report".into(), &"mitigated".into())
+    );
+    // That it is back is no change; it is told once it moves again.
+    let back = case_of(&bench, "op.back.");
+    assert_eq!(back["state"], "mitigated", "{back}");
+    let why = bench.run(0, &["explain", "c0.late"]);
+    assert!(!why.contains("is judged for them"), "{why}");
+}
+
+#[test]
+fn hosts_of_different_customers_are_no_flux_together() {
+    let mut feed = Feed::default();
+    let zone = "lines.";
+    let own = texts(["ns1.svc.lines.", "ns2.svc.lines."]);
+    feed.set(0.0, zone, "svc.lines.", "NS", &own);
+    for (n, host) in own.iter().enumerate() {
+        feed.set(0.0, zone, host, "A", &[format!("10.9.0.{n}")]);
+    }
+    // Each on a line of its own provider, with a new address of it every day.
+    for n in 0..6 {
+        let host = format!("home{n}.svc.lines.");
+        let used = [host.clone(), "ns.second.test.".to_owned()];
+        feed.set(0.0, zone, &format!("c{n}.lines."), "NS", &used);
+        for day in 0..12 {
+            let at = f64::from(24 * day + n);
+            let address = [format!("10.{}.{day}.7", 20 + n)];
+            feed.set(at, zone, &host, "A", &address);
+        }
+    }
+    // One of two services whose customer has two hosts in other networks every time.
+    let others = texts(["a.host.test.", "b.host.test."]);
+    hoster(&mut feed, "flux.", &others, 200, 248);
+    let bench = bench(&sorted(&feed));
+    bench.run(0, &["poll"]);
+    let service = case_of(&bench, "svc.lines.");
+    assert_eq!(service["peak_level"], "review", "{service}");
+    let why = bench.run(0, &["explain", "svc.lines"]);
+    assert!(why.contains("what moves is of different users"), "{why}");
+    assert_eq!(case_of(&bench, "op.flux.")["level"], "report");
+}
+
+#[test]
+fn name_that_another_names_as_its_name_server_is_hidden_by_it_nowhere() {
+    let mut feed = Feed::default();
+    let zone = "duckdns.org.";
+    feed.set(0.0, zone, zone, "NS", &texts(["ns1.duck.test."]));
+    feed.set(0.0, "org.", zone, "NS", &texts(["ns1.duck.test."]));
+    let bad = "bad.duckdns.org.".to_owned();
+    feed.set(2.0, zone, &bad, "NS", &texts(["ns.x.test."]));
+    feed.set(2.001, zone, &bad, "NS", &[]);
+    feed.set(
+        3.0,
+        zone,
+        "x.duckdns.org.",
+        "NS",
+        std::slice::from_ref(&bad),
+    );
+    for turn in 24..96 {
+        let set: Vec<String> = (0..3).flat_map(|n| fresh(turn, n)).collect();
+        feed.set(turn as f64, zone, &bad, "A", &set);
+    }
+    let bench = bench(&sorted(&feed));
+    bench.run(0, &["poll"]);
+    assert_eq!(case_of(&bench, &bad)["level"], "report");
+    let replayed = bench.run(0, &["backtest", "--since", "2026-09-21T00:00:00Z"]);
+    assert!(replayed.contains("bad.duckdns.org"), "{replayed}");
+}
