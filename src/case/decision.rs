@@ -35,6 +35,10 @@ pub struct MailContext {
     pub open_members: u32,
     /// Whether somebody did not hear all that was told of the case, or of those that are told in its mails.
     pub has_unheard: bool,
+    /// Whether the case was to be told, the desk has taken it up meanwhile, and nobody heard of it.
+    pub is_owed: bool,
+    /// When somebody was last told of the case.
+    pub told_at: Option<Timestamp>,
     /// How many name servers and addresses the finding has.
     pub size: u32,
     /// Whether the case was over before, and is open again.
@@ -111,6 +115,25 @@ impl SendReason {
         }
     }
 
+    /// Returns the reason that its words stand for; `None` if they stand for none.
+    pub fn parse(words: &str) -> Option<Self> {
+        let all = [
+            Self::FirstReport,
+            Self::Again,
+            Self::Missed,
+            Self::NewVerdict,
+            Self::Growth,
+            Self::Repeat,
+            Self::Asked,
+            Self::Mitigated,
+            Self::Closed,
+            Self::Withdrawn,
+        ];
+        let count = words.split(' ').next().and_then(|it| it.parse().ok());
+        let grew = count.map(Self::CampaignGrew);
+        (all.into_iter().chain(grew)).find(|reason| reason.to_string() == words)
+    }
+
     /// Returns whether the mail is the last of its thread.
     pub fn is_end(self) -> bool {
         matches!(self, Self::Mitigated | Self::Closed | Self::Withdrawn)
@@ -137,6 +160,12 @@ pub enum HoldReason {
     /// The desk has decided.
     #[error("the desk has decided on this case")]
     NotOpen,
+    /// Neither mail nor a webhook is configured.
+    #[error("mail is not configured; it is told once it is")]
+    NoWay,
+    /// Who heard of it is not configured any more.
+    #[error("nobody who heard of it is configured any more")]
+    NobodyLeft,
     /// Brought in by hand without `--report`, or a test of the monitor.
     #[error("no mail is wanted")]
     NoMailWanted,
@@ -162,7 +191,11 @@ impl HoldReason {
     pub fn is_silencing(self) -> bool {
         matches!(
             self,
-            Self::Exempt(_) | Self::Campaign(_) | Self::HourlyCap | Self::NoMailWanted
+            Self::Exempt(_)
+                | Self::Campaign(_)
+                | Self::HourlyCap
+                | Self::NoMailWanted
+                | Self::NoWay
         )
     }
 }
@@ -212,10 +245,7 @@ fn decide_open(case: &Case, context: &MailContext, rules: &MailRules) -> Decisio
         Decision::Hold(HoldReason::Campaign(lead))
     // The first mail is never put off: an update may be, since its thread is there already.
     } else if !reason.is_first()
-        && case
-            .told
-            .at
-            .is_some_and(|at| context.now.since(at) < rules.update_after)
+        && (case.told.at).is_some_and(|at| context.now.since(at) < rules.update_after)
     {
         Decision::Hold(HoldReason::ToldLately)
     } else if !context.has_room {
@@ -240,6 +270,10 @@ fn news(case: &Case, context: &MailContext, rules: &MailRules) -> Result<SendRea
     if !case.reported {
         return match case.state {
             CaseState::Open => Ok(SendReason::first(case, context.was_over)),
+            // It was taken up in the console while its report waited.
+            CaseState::Acknowledged if context.is_owed => {
+                Ok(SendReason::first(case, context.was_over))
+            }
             _ => Err(HoldReason::NotOpen),
         };
     }
@@ -251,7 +285,7 @@ fn news(case: &Case, context: &MailContext, rules: &MailRules) -> Result<SendRea
     let is_ignored = case.state == CaseState::Open
         && rules
             .repeat
-            .zip(told.at)
+            .zip(context.told_at)
             .is_some_and(|(repeat, at)| context.now.since(at) >= repeat);
     if told.verdicts.is_empty() {
         Ok(SendReason::Missed)
@@ -328,6 +362,8 @@ mod tests {
             joined: 0,
             open_members: 0,
             has_unheard: false,
+            is_owed: false,
+            told_at: Some(Timestamp::from_unix(0)),
             size: 10,
             was_over: false,
             is_by_person: false,
@@ -394,11 +430,32 @@ mod tests {
             decide(&unsent, free),
             Decision::Send(SendReason::FirstReport)
         );
+        let owed = MailContext {
+            is_owed: true,
+            ..free
+        };
+        assert_eq!(
+            decide(&acknowledged, owed),
+            Decision::Send(SendReason::FirstReport)
+        );
         let again = MailContext {
             was_over: true,
             ..free
         };
         assert_eq!(decide(&unsent, again), Decision::Send(SendReason::Again));
+    }
+
+    #[test]
+    fn words_of_a_reason_stand_for_it() {
+        for reason in [
+            SendReason::FirstReport,
+            SendReason::CampaignGrew(1),
+            SendReason::CampaignGrew(12),
+            SendReason::Withdrawn,
+        ] {
+            assert_eq!(SendReason::parse(&reason.to_string()), Some(reason));
+        }
+        assert_eq!(SendReason::parse("1 more"), None);
     }
 
     #[test]

@@ -106,6 +106,8 @@ pub fn add(pipeline: &Pipeline, exemption: &Exemption, now: Timestamp) -> Result
             unsent.push((case, dropped));
         }
     }
+    // The end of a campaign may have waited for one that is exempt now, and that of an exempt one for its campaign.
+    pipeline.notify().tell_held_ends()?;
     tx.commit()?;
     Ok(Added { id, unsent })
 }

@@ -18,7 +18,8 @@ pub struct Retried {
 
 /// Makes messages due now: one, or all that wait or were given up. In one transaction with a log line for each. One that
 /// was named, or was given up, is tried for as long as a new one. Of all, those are skipped whose case has ended or is
-/// exempt; who names one sends it all the same, if it is the desk's.
+/// exempt; who names one sends it all the same, if it is the desk's. No mail names another case that is dismissed or exempt:
+/// it is written anew without that.
 ///
 /// # Errors
 ///

@@ -205,6 +205,8 @@ pub struct CaseFacts<'a> {
     pub related: Vec<RelatedLine>,
     /// Other names on its rare name servers that are not suspected; `None` if nobody has looked.
     pub neighbours: Option<BTreeSet<Name>>,
+    /// How many more of these there are that are exempt: they are counted, and not named.
+    pub exempt_neighbours: usize,
     /// Who ended the case and why.
     pub ending: Option<Ending>,
     /// Whether the details are attached.
@@ -379,7 +381,7 @@ pub fn build_report(finding: &Finding, facts: CaseFacts<'_>) -> DeskReport {
     let assessment = Assessment::of(facts.registered_at, case.first_detected_at);
     let others = Others {
         of_campaign: facts.related.len(),
-        on_servers: facts.neighbours.as_ref().map(BTreeSet::len),
+        on_servers: (facts.neighbours.as_ref()).map(|it| it.len() + facts.exempt_neighbours),
     };
     let advice = Advice::of(finding, &assessment, others, facts.policy);
     let neighbours = facts.neighbours.unwrap_or_default();

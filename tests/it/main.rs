@@ -9,6 +9,7 @@
 )]
 
 mod aliases;
+mod anew;
 mod arrivals;
 mod backtest;
 mod benign;

@@ -83,6 +83,7 @@ impl Notify<'_> {
     /// Does what follows a pass, of `poll` and of `run`: writes the log of events, and queues the mails about blind
     /// zones and mass changes, and the digest if it is due.
     pub fn after_pass(&self) -> Result<(), PipelineError> {
+        self.tell_ends_again()?;
         self.queue_alerts()?;
         if is_digest_due(self.config, self.last_digest_at()?, self.clock.now()) {
             self.queue_digest()?;

@@ -6,12 +6,12 @@
 use crate::pipeline::notify::Notify;
 use std::collections::BTreeSet;
 
-use crate::case::{Case, CaseState, SendReason, Traits};
+use crate::case::{Case, CaseState, Exemption, SendReason, Traits, exemption_of_domain};
 use crate::config::{MailConfig, Party, Profile};
 use crate::detector::{Finding, Plane};
 use crate::dns::{Name, UnicodeForm, unicode_form};
 use crate::enrich::Networks;
-use crate::mailer::{Draft, Layout, compose, envelope_address};
+use crate::mailer::{Draft, Layout, compose, envelope_address, is_same_address};
 use crate::pipeline::error::PipelineError;
 use crate::pipeline::findings::find::INTERVALS_MAX;
 use crate::report::{
@@ -189,16 +189,8 @@ impl Notify<'_> {
         let (_, domain) = envelope_address(&config.from)?;
         let recipient = envelope_address(&to.address)?.0;
         let thread = self.thread_of(mail.case_id, mail.case);
-        let message_id = self.message_id(
-            &format!(
-                "{}.{}.{}",
-                mail.case_id,
-                mail.case.revision,
-                mail.kind.word()
-            ),
-            token,
-            &domain,
-        );
+        let (id, revision, kind) = (mail.case_id, mail.case.revision, mail.kind.word());
+        let message_id = self.message_id(&format!("{id}.{revision}.{kind}"), token, &domain);
         let stands_for = self.stand_in(mail)?;
         let finding = mail.finding.unwrap_or(&stands_for);
         // A mail for machines has three parts (RFC 6522): its details are in its text.
@@ -221,7 +213,9 @@ impl Notify<'_> {
             message_id: &message_id,
             domain: &domain,
         })?;
-        let ids = self.store.desk().thread_ids(thread, &recipient)?;
+        // A mail that is written anew follows on what came before it.
+        let before = self.row_of(mail, &recipient)?;
+        let ids = self.store.desk().thread_ids(thread, &recipient, before)?;
         // A notice has a thread of its own with each recipient: that of the notices.
         let ids = ids.filter(|_| mail.kind != MailKind::Notice);
         let draft = Draft {
@@ -267,6 +261,26 @@ impl Notify<'_> {
             xarf: json,
             csv,
         })
+    }
+
+    /// Returns the number of the message that a mail is in the outbox, if it is there.
+    fn row_of(&self, mail: &CaseMail<'_>, recipient: &str) -> Result<Option<i64>, PipelineError> {
+        if !self.is_anew(mail)? {
+            return Ok(None);
+        }
+        let messages = self.store.desk().message_heads(mail.case_id)?.into_iter();
+        let mut own = messages.filter(|it| {
+            it.message.kind == mail.kind
+                && it.message.revision == mail.case.revision
+                && is_same_address(&it.message.recipient, recipient)
+        });
+        Ok(own.next().map(|it| it.id))
+    }
+
+    /// Returns whether a mail of this number was written before.
+    fn is_anew(&self, mail: &CaseMail<'_>) -> Result<bool, PipelineError> {
+        let row = self.store.desk().case_by_id(mail.case_id)?;
+        Ok(row.is_some_and(|row| row.case.revision >= mail.case.revision))
     }
 
     /// Returns the octets of `xarf.json`, checked.
@@ -316,6 +330,11 @@ impl Notify<'_> {
             || "history".to_owned(),
             |it| it.source_kind.word().to_owned(),
         );
+        let neighbours = match is_notice {
+            true => None,
+            false => self.neighbours(campaign, finding)?,
+        };
+        let (neighbours, exempt_neighbours) = neighbours.unzip();
         Ok(CaseFacts {
             paragraph: mail.paragraph.map(str::to_owned),
             // A notice goes to outsiders. The console, the account and related cases are the desk's alone.
@@ -352,11 +371,8 @@ impl Notify<'_> {
                 }
                 _ => Vec::new(),
             },
-            neighbours: if is_notice {
-                None
-            } else {
-                self.neighbours(campaign, finding)?
-            },
+            neighbours,
+            exempt_neighbours: exempt_neighbours.unwrap_or_default(),
             ending: match mail.kind {
                 MailKind::Closure => self.ending_of(mail)?,
                 _ => None,
@@ -415,10 +431,13 @@ impl Notify<'_> {
     ) -> Result<Vec<RelatedLine>, PipelineError> {
         let exemptions = self.store.desk().exemptions_in_force(mail.now)?;
         let mut lines = Vec::new();
+        let is_closure = mail.kind == MailKind::Closure;
+        let (lead, revision, is_anew) = (mail.case_id, mail.case.revision, self.is_anew(mail)?);
         for row in self.store.desk().cases_of_campaign(campaign)? {
-            let is_taken_back = mail.kind == MailKind::Closure
-                && row.case.reported
-                && row.case.told.thread == Some(mail.case_id);
+            let is_told_in = is_anew && self.is_told_in(&row, lead, revision)?;
+            let is_taken_back = is_closure
+                && row.case.told.thread == Some(lead)
+                && (row.case.reported || is_told_in);
             let is_other =
                 row.id != mail.case_id && (row.case.state != CaseState::Dismissed || is_taken_back);
             // Those of another desk are that one's to know.
@@ -435,42 +454,62 @@ impl Notify<'_> {
                 verdict: row.case.verdict.word(),
                 level: row.case.level.word(),
                 state: row.case.state.word(),
-                is_new: row.case.told.at.is_none(),
+                is_new: !is_closure && (row.case.told.at.is_none() || is_told_in),
             });
         }
         lines.sort_by_key(|line| !line.is_new);
         Ok(lines)
     }
 
-    /// Returns other names on the rare name servers of a finding that are not suspected; `None` where no index
-    /// answers, and nobody is asked.
+    /// Returns other names on the rare name servers of a finding that are not suspected, and how many more there are that
+    /// are exempt, for no mail names these; `None` where no index answers, and nobody is asked.
     fn neighbours(
         &self,
         campaign: Option<i64>,
         finding: &Finding,
-    ) -> Result<Option<BTreeSet<Name>>, PipelineError> {
+    ) -> Result<Option<(BTreeSet<Name>, usize)>, PipelineError> {
         if !self.store.has_reverse_index() {
             return Ok(None);
         }
-        let mut names = match campaign {
-            Some(campaign) => self.store.desk().bystanders_of_campaign(campaign)?,
-            None => BTreeSet::new(),
-        };
+        let desk = self.store.desk();
         let mut hosts = match campaign {
-            Some(_) => BTreeSet::new(),
+            Some(campaign) => desk.hosts_of_campaign(campaign)?,
             None => Traits::of(finding, &self.parts.knowledge).hosts,
         };
         // Its own name servers are rare too, unless a provider's.
         let own = finding.nameservers.iter().flat_map(|plane| &plane.names);
         let own = own.filter(|it| !it.popular && it.host.is_at_or_below(&finding.domain));
         hosts.extend(own.map(|it| it.host.clone()));
-        names.extend(self.store.lookup().delegations_using(&hosts)?);
-        self.store.desk().leave_out_suspects(&mut names)?;
+        let mut names = self.store.lookup().delegations_using(&hosts)?;
         names.remove(&finding.domain);
         // Those of another desk are that one's to know.
         let to = self.addressees_for(&finding.zone, &finding.domain);
         names.retain(|name| self.addressees_for(name, name) == to);
-        Ok(Some(names))
+        // An exempt one is no suspect, whatever its case says.
+        let mut exempt = BTreeSet::new();
+        let exemptions = desk.exemptions_in_force(self.clock.now())?;
+        if !exemptions.is_empty() {
+            for name in &names {
+                if self.is_exempt(&exemptions, name)? {
+                    exempt.insert(name.clone());
+                }
+            }
+            names.retain(|name| !exempt.contains(name));
+        }
+        desk.leave_out_suspects(&mut names)?;
+        Ok(Some((names, exempt.len())))
+    }
+
+    /// Returns whether an exemption covers a domain: by its name or account, or what was found of it.
+    fn is_exempt(&self, exemptions: &[Exemption], name: &Name) -> Result<bool, PipelineError> {
+        let now = self.clock.now();
+        if let Some(row) = self.store.desk().find_case(name)? {
+            let held_by = self.exemption_among(exemptions, &row.case, None, now)?;
+            return Ok(held_by.is_some());
+        }
+        let account = self.registration_of(name).and_then(|it| it.account);
+        let exemption = exemption_of_domain(exemptions, name, account.as_deref(), now);
+        Ok(exemption.is_some())
     }
 
     /// Returns the newest link, as of the judgement, of every zone that a finding looked at, each once.

@@ -8,6 +8,7 @@ use crate::pipeline::notify::alerts::{DIGEST_EVENT, MOVES_MAX};
 use std::collections::BTreeSet;
 
 use crate::case::StopReason;
+use crate::mailer::is_same_address;
 use crate::pipeline::error::PipelineError;
 use crate::pipeline::notify::told::{TOLD_IN_DIGEST, not_in_digest};
 use crate::store::{CaseRow, MailKind, MessageRow};
@@ -49,6 +50,20 @@ impl Notify<'_> {
         let is_between = |at: Timestamp| at > queued_at && at <= now;
         let is_later = exemptions.any(|it| it.is_in_force(now) && is_between(it.created_at));
         Ok(is_later || desk.was_dismissed_between(begun_after, [queued_at, now])?)
+    }
+
+    /// Returns whether somebody of the desk has no digest of the time of one: an address that is configured in the place of
+    /// another.
+    pub(in crate::pipeline) fn has_desk_without_digest(
+        &self,
+        row: &MessageRow,
+    ) -> Result<bool, PipelineError> {
+        let desk = self.mail().map_or(&[][..], |mail| &mail.desk);
+        let written = self.store.desk().digests_of(row.queued_at)?;
+        Ok(desk.iter().any(|address| {
+            let is_his = |it: &MessageRow| is_same_address(&it.message.recipient, address);
+            !written.iter().any(is_his)
+        }))
     }
 
     /// Writes one digest in place of one that was just dropped and of all others that wait. Part of the transaction that

@@ -14,9 +14,11 @@ use crate::store::Store;
 use crate::time::Clock;
 
 pub(in crate::pipeline) mod alerts;
+pub(in crate::pipeline) mod anew;
 pub(in crate::pipeline) mod compose;
 pub(in crate::pipeline) mod deliver;
 pub(in crate::pipeline) mod digest_anew;
+pub(in crate::pipeline) mod ends;
 pub(in crate::pipeline) mod lanes;
 pub(in crate::pipeline) mod letters;
 pub(in crate::pipeline) mod notices;

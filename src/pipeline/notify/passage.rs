@@ -13,9 +13,10 @@ use crate::detector::Finding;
 use crate::mailer::is_same_address;
 use crate::pipeline::error::PipelineError;
 use crate::pipeline::notify::Notify;
+use crate::pipeline::notify::anew::Anew;
 use crate::pipeline::notify::compose::ACTOR;
 use crate::pipeline::notify::letters::{is_report, letter_of};
-use crate::pipeline::notify::told::{Heads, Heard, When, not_in_digest};
+use crate::pipeline::notify::told::{Heads, Heard, When, not_in_digest, stranded_note};
 use crate::store::{
     CaseRow, ExemptionRow, MailKind, MessageRow, MessageState, NoticeRow, NoticeState, SendingCaps,
 };
@@ -266,12 +267,7 @@ impl Notify<'_> {
             is_asked: self.is_asked(&case, row, exemption)?,
             has_beginning,
         };
-        let stop = stop_reason(&case.case, letter, &circumstances);
-        let is_mail = letter == Letter::Report && row.message.kind != MailKind::Webhook;
-        if stop.is_none() && is_mail && self.names_withdrawn(&case, row.message.revision)? {
-            return Ok(Some(StopReason::NamesWithdrawn));
-        }
-        Ok(stop)
+        Ok(stop_reason(&case.case, letter, &circumstances))
     }
 
     /// Returns whether a message was queued after its case was dismissed and exempted: somebody asked for it.
@@ -372,7 +368,10 @@ impl Notify<'_> {
         };
         if let Some(reason) = self.stop_of_message(&row)? {
             let state = self.stop(&row, reason, now)?;
-            if row.message.kind == MailKind::Digest && state == MessageState::Dropped {
+            let is_digest = row.message.kind == MailKind::Digest;
+            if is_digest
+                && (state == MessageState::Dropped || self.has_desk_without_digest(&row)?)
+            {
                 self.write_digest_anew(&row)?;
             }
             tx.commit()?;
@@ -392,8 +391,36 @@ impl Notify<'_> {
             tx.commit()?;
             return Ok(Lease::Moved);
         }
+        let lease = self.without_withdrawn(row, now)?;
         tx.commit()?;
-        Ok(Lease::Taken(Box::new(row)))
+        Ok(lease)
+    }
+
+    /// Takes a message that may leave, written anew where it names a case that it may not name any more. What told of
+    /// nothing else does not leave.
+    fn without_withdrawn(&self, row: MessageRow, now: Timestamp) -> Result<Lease, PipelineError> {
+        let desk = self.store.desk();
+        let (id, head) = (row.id, row.head());
+        match self.write_anew(row) {
+            Ok(Anew::Same(row) | Anew::Written(row)) => Ok(Lease::Taken(row)),
+            Ok(Anew::Waits(note)) => {
+                desk.defer_message(id, now + TABLE_AGAIN, Some(&note))?;
+                Ok(Lease::Waits)
+            }
+            Ok(Anew::Nothing) => {
+                self.stop(&head, StopReason::NamesWithdrawn, now)?;
+                Ok(Lease::Moved)
+            }
+            Err(fault) if fault.is_of_one_mail() => {
+                let note = format!(
+                    "cannot be made without a case that is dismissed or exempt by now: {fault}"
+                );
+                desk.stop_message(id, MessageState::Dead, &note)?;
+                self.note_stop(&head, &note, now)?;
+                Ok(Lease::Dead)
+            }
+            Err(fault) => Err(fault),
+        }
     }
 
     /// Says which table a message waits for: one that cannot be used, where an exemption is in force that asks for it and
@@ -437,8 +464,18 @@ impl Notify<'_> {
             _ => MessageState::Dropped,
         };
         let note = match state {
+            // A report is told anew to an address that is added again; a closure is not.
+            MessageState::Dead if letter_of(row) == Some(Letter::Closure) => {
+                let (note, id) = (stranded_note(), row.id);
+                format!(
+                    "{note}; add the address again and run fluxwatch outbox retry {id}, or drop the message"
+                )
+            }
             MessageState::Dead => {
-                format!("not sent: {reason}; add the address again, or drop the message")
+                format!(
+                    "{}; add the address again, or drop the message",
+                    stranded_note()
+                )
             }
             _ => format!("dropped: {reason}"),
         };
@@ -451,6 +488,9 @@ impl Notify<'_> {
             && let Some(id) = row.message.case_id
         {
             self.forget_told(id, std::slice::from_ref(row))?;
+        }
+        if reason == StopReason::NoAddressee {
+            self.queue_for_stand_ins(row, now)?;
         }
         Ok(state)
     }

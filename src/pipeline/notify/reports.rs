@@ -23,9 +23,10 @@ use crate::listing::CaseJson;
 use crate::mailer::is_same_address;
 use crate::pipeline::error::PipelineError;
 use crate::pipeline::notify::compose::{Addressee, CaseMail};
+use crate::pipeline::notify::ends::end_reason;
 use crate::pipeline::notify::passage::Withdrawal;
 use crate::pipeline::notify::told::{
-    Heads, Heard, Hearing, TOLD_IN_DIGEST, When, is_to_be_looked_at, told_in_mail,
+    Heads, Heard, Hearing, TOLD_IN_DIGEST, When, ended_in_mail, is_to_be_looked_at, told_in_mail,
 };
 use crate::pipeline::outcome::PollOptions;
 use crate::store::{CaseRow, MailKind, MessageState, NewMessage, NoticeState, Store};
@@ -41,7 +42,7 @@ const RULES: MailRules = MailRules {
 static NONE: BTreeSet<i64> = BTreeSet::new();
 
 /// What a pass over cases knows.
-struct Notifying<'a> {
+pub(in crate::pipeline) struct Notifying<'a> {
     exemptions: Vec<Exemption>,
     findings: &'a BTreeMap<i64, Finding>,
     /// The cases that were just judged: one of these without a finding has none.
@@ -136,12 +137,12 @@ impl Notify<'_> {
     }
 
     /// Returns whether anybody can be told.
-    fn has_way(&self) -> bool {
+    pub(in crate::pipeline) fn has_way(&self) -> bool {
         self.mail().is_some() || !self.config.webhooks.is_empty()
     }
 
     /// Returns what a pass knows that judged nothing.
-    fn notifying<'a>(
+    pub(in crate::pipeline) fn notifying<'a>(
         &self,
         findings: &'a BTreeMap<i64, Finding>,
     ) -> Result<Notifying<'a>, PipelineError> {
@@ -159,7 +160,11 @@ impl Notify<'_> {
     }
 
     /// Decides on each of some cases, and on those in whose mails they are told.
-    fn tell_of(&self, ids: &BTreeSet<i64>, notifying: &Notifying<'_>) -> Result<(), PipelineError> {
+    pub(in crate::pipeline) fn tell_of(
+        &self,
+        ids: &BTreeSet<i64>,
+        notifying: &Notifying<'_>,
+    ) -> Result<(), PipelineError> {
         let mut leads = BTreeSet::new();
         for id in ids {
             leads.extend(self.tell(*id, notifying)?);
@@ -193,9 +198,27 @@ impl Notify<'_> {
                 Ok(left.or(over))
             }
             Decision::Hold(reason) => {
+                let reason = self.worded(reason);
                 self.record_hold(&row, reason, context.size, notifying.now)?;
+                if !is_working(&row.case) {
+                    match reason {
+                        HoldReason::NoWay => self.note_held_end()?,
+                        HoldReason::Campaign(_) | HoldReason::CampaignGoesOn if context.wanted => {
+                            self.post_end(id, notifying.now)?;
+                        }
+                        _ => {}
+                    }
+                }
                 Ok(context.lead.or(over))
             }
+        }
+    }
+
+    /// Returns why nobody is told, with regard to whether anybody can be.
+    fn worded(&self, reason: HoldReason) -> HoldReason {
+        match reason {
+            HoldReason::NoMailWanted if !self.has_way() => HoldReason::NoWay,
+            reason => reason,
         }
     }
 
@@ -223,6 +246,15 @@ impl Notify<'_> {
             // Of an exempt one the mail would say nothing.
             joined += u32::from(self.exemption_held_by(member, notifying)?.is_none());
         }
+        let mut open_members = 0;
+        for member in members().filter(|it| is_working(&it.case)) {
+            // Nor does its end wait for an exempt one, which may go on for ever.
+            open_members += u32::from(self.exemption_held_by(member, notifying)?.is_none());
+        }
+        let told_at = match has_unheard {
+            true => row.case.told.at,
+            false => self.last_told_at(row, &Heads::default())?,
+        };
         let since = notifying.now - Span::hours(1);
         let cap = self.mail().map_or(u32::MAX, |mail| mail.cases_per_hour_max);
         let exemption = self.exemption_held_by(row, notifying)?;
@@ -232,8 +264,10 @@ impl Notify<'_> {
             exemption,
             lead: self.lead_of(row, notifying)?,
             joined,
-            open_members: members().filter(|it| is_working(&it.case)).count() as u32,
+            open_members,
             has_unheard,
+            is_owed: self.is_owed(row)?,
+            told_at,
             size: finding.map_or(case.told.size, size_of),
             was_over: !case.reported && self.first_reason(row)? == SendReason::Again,
             // Only an exemption asks for it.
@@ -527,7 +561,7 @@ impl Notify<'_> {
             .desk()
             .append_case_event(row.id, notifying.now, case.state, ACTOR, &note)?;
         if reason.is_end() {
-            self.close_thread(row.id, notifying.now)
+            self.close_thread((row.id, case.revision), notifying)
         } else if notifying.is_asked {
             Ok(())
         } else {
@@ -571,7 +605,11 @@ impl Notify<'_> {
 
     /// Queues a mail about a case to one addressee. One that cannot be composed is kept among the dead, and
     /// leaves the others alone. Returns whether it was queued.
-    fn queue_case_mail(&self, mail: &CaseMail<'_>, to: &Addressee) -> Result<bool, PipelineError> {
+    pub(in crate::pipeline) fn queue_case_mail(
+        &self,
+        mail: &CaseMail<'_>,
+        to: &Addressee,
+    ) -> Result<bool, PipelineError> {
         let token = self.store.draw_token()?;
         match self.compose_case_mail(mail, to, &token) {
             Ok(parts) => self.store.desk().queue_message(&parts.message, mail.now)?,
@@ -688,19 +726,26 @@ impl Notify<'_> {
     }
 
     /// Notes that the members of a thread whose end was told are done with, and tells webhooks so of each.
-    fn close_thread(&self, id: i64, now: Timestamp) -> Result<(), PipelineError> {
+    fn close_thread(
+        &self,
+        (id, revision): (i64, u32),
+        notifying: &Notifying<'_>,
+    ) -> Result<(), PipelineError> {
+        let now = notifying.now;
         for member in self.store.desk().cases_of_thread(id)? {
             if member.id == id || !member.case.reported {
                 continue;
             }
+            // The closure names no exempt one: what is to be told of its end is told by itself.
+            if self.exemption_held_by(&member, notifying)?.is_some() {
+                let mut case = member.case.clone();
+                case.told.thread = Some(member.id);
+                self.store.desk().save_case(&case)?;
+                continue;
+            }
             let mut case = member.case.clone();
             case.reported = false;
-            let reason = match case.state {
-                CaseState::Open | CaseState::Acknowledged => None,
-                CaseState::Mitigated => Some(SendReason::Mitigated),
-                CaseState::Closed => Some(SendReason::Closed),
-                CaseState::Dismissed => Some(SendReason::Withdrawn),
-            };
+            let reason = end_reason(case.state);
             if let Some(reason) = reason.filter(|_| !self.config.webhooks.is_empty()) {
                 case.revision += 1;
                 let mail = CaseMail {
@@ -716,6 +761,10 @@ impl Notify<'_> {
                 self.queue_webhooks(&member, &mail, &letters)?;
             }
             self.store.desk().save_case(&case)?;
+            let note = ended_in_mail(id, revision);
+            self.store
+                .desk()
+                .append_case_event(member.id, now, case.state, ACTOR, &note)?;
         }
         Ok(())
     }
@@ -728,6 +777,10 @@ impl Notify<'_> {
         letters: &Letters,
     ) -> Result<(), PipelineError> {
         for hook in &self.config.webhooks {
+            // Of a case whose closure waited for others it heard before.
+            if mail.reason.is_end() && letters.hearing.has_end(&hook.url) {
+                continue;
+            }
             let heard = letters.hearing.of_url(&hook.url);
             if let Some(mail) = letters.mail_to(mail, &hook.url, heard) {
                 self.queue_post(row, &mail, &hook.url)?;
@@ -737,7 +790,7 @@ impl Notify<'_> {
     }
 
     /// Queues a post to a webhook.
-    fn queue_post(
+    pub(in crate::pipeline) fn queue_post(
         &self,
         row: &CaseRow,
         mail: &CaseMail<'_>,
@@ -792,21 +845,34 @@ impl Notify<'_> {
             return self.note_no_notice(mail, &reason.to_string());
         }
         for to in addressees {
-            // What one of the desk missed is nothing new for whom the last notice reached.
-            if mail.reason != SendReason::Missed || !self.is_noticed(mail.case_id, &to.address)? {
+            // What the desk missed is nothing new for whom the last notice reached.
+            let is_of_desk = matches!(mail.reason, SendReason::Missed | SendReason::FirstReport);
+            if !is_of_desk || !self.is_noticed(mail, &to.address)? {
                 self.draft_for_addressee(mail, &to)?;
             }
         }
         Ok(())
     }
 
-    /// Returns whether the last notice of a case to an address was sent, or will be.
-    fn is_noticed(&self, case_id: i64, address: &str) -> Result<bool, PipelineError> {
-        let messages = self.store.desk().message_heads(case_id)?;
+    /// Returns whether the last notice of a case to an address was sent, or will be, and told what a mail tells.
+    fn is_noticed(&self, mail: &CaseMail<'_>, address: &str) -> Result<bool, PipelineError> {
+        let desk = self.store.desk();
+        let messages = desk.message_heads(mail.case_id)?;
         let last = messages.iter().rfind(|it| {
             it.message.kind == MailKind::Notice && is_same_address(&it.message.recipient, address)
         });
-        Ok(last.is_some_and(|it| it.state != MessageState::Dropped || it.may_have_arrived()))
+        let Some(last) =
+            last.filter(|it| it.state != MessageState::Dropped || it.may_have_arrived())
+        else {
+            return Ok(false);
+        };
+        let notices = desk.notices_of_case(mail.case_id)?;
+        let notice = notices
+            .iter()
+            .find(|it| it.message.message_id == last.message.message_id);
+        let verdict = |basis: &str| basis.split(' ').next().map(str::to_owned);
+        let now = verdict(&notice_basis(mail.case));
+        Ok(mail.reason == SendReason::Missed || notice.is_some_and(|it| verdict(&it.basis) == now))
     }
 
     /// Notes why nobody beside the desk is told of a case.
@@ -926,9 +992,14 @@ impl Notify<'_> {
     pub fn notify_after_step(&self, id: i64) -> Result<(), PipelineError> {
         let row = self.store.desk().case_by_id(id)?;
         // What is still open waits for its next judgement: only ends are told here.
-        if row.is_some_and(|row| !is_working(&row.case)) {
+        if let Some(row) = row.filter(|row| !is_working(&row.case)) {
+            let mut ids = BTreeSet::from([id]);
+            // The end of its thread may be due all the same.
+            if self.forget_unheard(&row)? {
+                ids.extend(row.case.told.thread);
+            }
             let findings = BTreeMap::new();
-            self.tell_of(&BTreeSet::from([id]), &self.notifying(&findings)?)
+            self.tell_of(&ids, &self.notifying(&findings)?)
         } else {
             Ok(())
         }
@@ -961,9 +1032,18 @@ impl Notify<'_> {
                 let to = to.map(|it| it.address);
                 let is_nothing =
                     |to: &String| matches!(hearing.of_address(to), Heard::Nothing { .. });
-                Ending::Mailed(to.filter(|to| !is_nothing(to)).collect())
+                let to: Vec<String> = to.filter(|to| !is_nothing(to)).collect();
+                let mut urls = self.config.webhooks.iter().map(|it| it.url.as_str());
+                let is_posted = urls.any(|url| {
+                    let heard = hearing.of_url(url);
+                    !hearing.has_end(url) && !matches!(heard, Heard::Nothing { .. })
+                });
+                match to.is_empty() && !is_posted {
+                    true => Ending::Held(HoldReason::NobodyLeft),
+                    false => Ending::Mailed(to),
+                }
             }
-            Decision::Hold(reason) => Ending::Held(reason),
+            Decision::Hold(reason) => Ending::Held(self.worded(reason)),
         }))
     }
 

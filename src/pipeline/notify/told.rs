@@ -7,13 +7,14 @@
 //!
 //! A case keeps that it was told, and what, from the moment its mail is queued. Where a mail does not leave after all, that
 //! is taken back here: [`Notify::forget_told`]. Which mail told a case that is told in the mails of another stands in its
-//! log: a time would not do, for clocks are set and messages are tried anew.
+//! log: a time would not do, for clocks are set and messages are tried anew. So does which end of a thread was its own, and
+//! which mail was written anew without it.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
-use crate::case::{CaseState, HoldReason, Letter, SendReason, StopReason, Told};
+use crate::case::{CaseState, Exemption, HoldReason, Letter, SendReason, StopReason, Told};
 use crate::mailer::is_same_address;
 use crate::pipeline::error::PipelineError;
 use crate::pipeline::notify::Notify;
@@ -38,6 +39,18 @@ pub(in crate::pipeline) fn told_in_mail(lead: i64, revision: u32) -> String {
     format!("told: {} (mail {revision})", HoldReason::Campaign(lead))
 }
 
+/// Returns what the log says of a case whose end was told in the closure of another one.
+pub(in crate::pipeline) fn ended_in_mail(lead: i64, revision: u32) -> String {
+    format!("its end is told in the closure of case {lead} (mail {revision})")
+}
+
+/// Returns what the log says of a case of which a message does not tell, though it was to.
+pub(in crate::pipeline) fn left_out_of(message: i64, to: &str) -> String {
+    format!(
+        "not told in message {message} to {to} after all: it was dismissed or exempted meanwhile"
+    )
+}
+
 /// How a case was told, as its log has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Telling {
@@ -49,6 +62,10 @@ enum Telling {
     NoDigest,
     /// In a mail of another case, of this number; `None` if fluxwatch before 0.2.0 wrote the line.
     InMailOf(i64, Option<u32>),
+    /// Its end, in a closure of another case, of this number.
+    EndInMailOf(i64, u32),
+    /// Not in the message of this number, which was to tell of it.
+    NotIn(i64),
 }
 
 impl Telling {
@@ -69,6 +86,14 @@ impl Telling {
             let revision = rest.split_once("(mail ");
             let revision = revision.and_then(|(_, it)| it.trim_end_matches(')').parse().ok());
             return Some(Self::InMailOf(lead.parse().ok()?, revision));
+        }
+        if let Some(rest) = note.strip_prefix("its end is told in the closure of case ") {
+            let (lead, revision) = rest.split_once(" (mail ")?;
+            let revision = revision.trim_end_matches(')').parse().ok()?;
+            return Some(Self::EndInMailOf(lead.parse().ok()?, revision));
+        }
+        if let Some(rest) = note.strip_prefix("not told in message ") {
+            return Some(Self::NotIn(rest.split(' ').next()?.parse().ok()?));
         }
         let mut words = note.split(' ');
         let kind = words.next()?;
@@ -107,9 +132,10 @@ enum Fortune {
 #[derive(Debug, Clone)]
 struct Line {
     id: i64,
-    /// The case whose mail it is.
-    case: i64,
+    revision: u32,
     is_closure: bool,
+    /// Whether it ends what was told of the case: its own closure, or that of the thread that it was in.
+    is_end: bool,
     /// Whether it tells its recipient of the case for the first time, as far as is known.
     is_first: bool,
     recipient: String,
@@ -117,6 +143,12 @@ struct Line {
     is_mail: bool,
     /// Whether its recipient is one of those that are configured now.
     is_current: bool,
+    /// Whether it is not sent yet, and in nobody's hands.
+    waits: bool,
+    /// Whether a server has it, or may have.
+    may_have_arrived: bool,
+    /// Whether it was stopped because its address was not configured.
+    is_stranded: bool,
     fortune: Fortune,
 }
 
@@ -134,7 +166,6 @@ pub(in crate::pipeline) enum When {
 /// Who heard what of a case.
 #[derive(Debug, Clone, Default)]
 pub(in crate::pipeline) struct Hearing {
-    case: i64,
     /// What told of it, and of its end, in the order in which it was queued.
     lines: Vec<Line>,
     /// Whether the digest told of it since it was opened.
@@ -160,7 +191,9 @@ impl Hearing {
             Some(_) if self.is_digest_last => Heard::All,
             Some(Heard::Nothing { .. }) if self.has_digest => Heard::Part,
             Some(heard) => heard,
-            None if self.is_digest_lost => Heard::Nothing { again: false },
+            None if self.is_digest_lost || self.is_posted_alone() => {
+                Heard::Nothing { again: false }
+            }
             None => Heard::All,
         }
     }
@@ -170,6 +203,23 @@ impl Hearing {
         let own = self.lines.iter().filter(|it| !it.is_mail);
         let heard = self.fold(own.filter(|it| it.recipient == url));
         heard.unwrap_or(Heard::All)
+    }
+
+    /// Returns whether the end was the last that a webhook heard.
+    pub(in crate::pipeline) fn has_end(&self, url: &str) -> bool {
+        let own = self.lines.iter().filter(|it| !it.is_mail);
+        let mut own = own.filter(|it| it.recipient == url && it.fortune != Fortune::Lost);
+        own.next_back().is_some_and(|it| it.is_closure)
+    }
+
+    /// Returns whether webhooks heard of the case, and no address could: no mail was configured then.
+    fn is_posted_alone(&self) -> bool {
+        !self.has_digest && !self.lines.is_empty() && self.lines.iter().all(|it| !it.is_mail)
+    }
+
+    /// Returns whether a mail of it was stopped because its address was not configured.
+    fn is_stranded(&self) -> bool {
+        self.lines.iter().any(|it| it.is_stranded)
     }
 
     /// Returns whether nobody heard of the case, though it was to be told.
@@ -192,10 +242,9 @@ impl Hearing {
         for line in lines {
             if !line.is_closure {
                 told.push(line);
-            } else if line.fortune != Fortune::Lost {
-                again |= !told.is_empty();
-                // The end of another case ends only what its mails told.
-                told.retain(|it| line.case != self.case && it.case != line.case);
+            } else if line.is_end && line.fortune != Fortune::Lost {
+                again |= told.iter().any(|it| it.fortune != Fortune::Lost);
+                told.clear();
             }
         }
         let last = told.last()?;
@@ -234,11 +283,20 @@ impl Notify<'_> {
         let tellings = log.iter().enumerate();
         let tellings = tellings.filter_map(|(i, line)| Some((i, line, Telling::of(line)?)));
         let (mut told_in, mut digest, mut last) = (BTreeSet::new(), None, None);
+        let (mut ended_in, mut left_out) = (BTreeSet::new(), BTreeSet::new());
         let mut is_digest_lost = false;
         for (i, line, telling) in tellings {
             let before = last.replace(telling);
             match telling {
                 Telling::Own(_) => {}
+                Telling::EndInMailOf(lead, revision) => {
+                    ended_in.insert((lead, revision));
+                    last = before;
+                }
+                Telling::NotIn(message) => {
+                    left_out.insert(message);
+                    last = before;
+                }
                 Telling::Digest => digest = Some(i),
                 Telling::NoDigest => {
                     is_digest_lost = digest.take().is_some_and(|at| at >= opened);
@@ -253,18 +311,42 @@ impl Notify<'_> {
         }
         let has_digest = digest.is_some_and(|at: usize| at >= opened);
         let mut lines = self.lines_of(row, row.id, when, heads, |_| true)?;
-        let leads: BTreeSet<i64> = told_in.iter().map(|(lead, _)| *lead).collect();
+        let others = told_in.iter().chain(&ended_in);
+        let leads: BTreeSet<i64> = others.map(|(lead, _)| *lead).collect();
         for lead in leads {
             let told = |it: &MessageRow| {
                 it.message.kind != MailKind::Webhook
                     && (letter_of(it) == Some(Letter::Closure)
                         || told_in.contains(&(lead, it.message.revision)))
             };
-            lines.extend(self.lines_of(row, lead, when, heads, told)?);
+            let has_line = ended_in.iter().any(|(of, _)| *of == lead);
+            let mut of_lead = self.lines_of(row, lead, when, heads, told)?;
+            // A mail that waits is written anew without who may not be named: see `write_anew`.
+            let waits = of_lead.iter().any(|it| it.waits && !it.is_closure);
+            let is_left_out = waits && {
+                let exemptions = self.store.desk().exemptions_in_force(self.clock.now())?;
+                self.is_withdrawn(row, &exemptions)?
+            };
+            for line in &mut of_lead {
+                if line.is_closure {
+                    // Before 0.2.0 the log did not say whose end a closure told.
+                    line.is_end = match has_line {
+                        true => ended_in.contains(&(lead, line.revision)),
+                        false => row.case.told.thread == Some(lead),
+                    };
+                } else if left_out.contains(&line.id) {
+                    line.fortune = Fortune::Lost;
+                } else if line.waits && is_left_out {
+                    line.fortune = match line.may_have_arrived {
+                        true => Fortune::Unknown,
+                        false => Fortune::Lost,
+                    };
+                }
+            }
+            lines.extend(of_lead);
         }
         lines.sort_by_key(|line| line.id);
         Ok(Hearing {
-            case: row.id,
             lines,
             has_digest,
             is_digest_lost: is_digest_lost && !has_digest,
@@ -272,34 +354,52 @@ impl Notify<'_> {
         })
     }
 
-    /// Returns whether the mail of a case with a number tells of another one of its campaign that is dismissed or exempt by
-    /// now: it is told anew without that.
-    pub(in crate::pipeline) fn names_withdrawn(
+    /// Returns whether no mail of another case may name a case now: it is dismissed, or exempt.
+    pub(in crate::pipeline) fn is_withdrawn(
         &self,
-        lead: &CaseRow,
+        row: &CaseRow,
+        exemptions: &[Exemption],
+    ) -> Result<bool, PipelineError> {
+        let now = self.clock.now();
+        Ok(row.case.state == CaseState::Dismissed
+            || (self.exemption_among(exemptions, &row.case, None, now)?).is_some())
+    }
+
+    /// Returns whether the log of a case says that it was told in a mail of another one, of a number, or its end was.
+    pub(in crate::pipeline) fn is_told_in(
+        &self,
+        row: &CaseRow,
+        lead: i64,
         revision: u32,
     ) -> Result<bool, PipelineError> {
-        let desk = self.store.desk();
-        let mut members = desk.cases_of_thread(lead.id)?;
-        if let Some(campaign) = lead.campaign {
-            members.extend(desk.cases_of_campaign(campaign)?);
+        let log = self.store.desk().case_events(row.id)?;
+        let told = [
+            Telling::InMailOf(lead, Some(revision)),
+            Telling::EndInMailOf(lead, revision),
+        ];
+        let mut tellings = log.iter().filter_map(Telling::of);
+        Ok(tellings.any(|it| told.contains(&it)))
+    }
+
+    /// Returns whether the log of a case says that a message does not tell of it.
+    pub(in crate::pipeline) fn is_left_out_of(
+        &self,
+        row: &CaseRow,
+        message: i64,
+    ) -> Result<bool, PipelineError> {
+        let log = self.store.desk().case_events(row.id)?;
+        let mut tellings = log.iter().filter_map(Telling::of);
+        Ok(tellings.any(|it| it == Telling::NotIn(message)))
+    }
+
+    /// Notes of a case that nobody heard of though it was to be told that nobody did, so that its end is not told.
+    pub(in crate::pipeline) fn forget_unheard(&self, row: &CaseRow) -> Result<bool, PipelineError> {
+        let is_unheard =
+            row.case.reported && (self.hearing(row, When::Now, &Heads::default())?).is_nobody();
+        if is_unheard {
+            self.forget_of(row, &Heads::default())?;
         }
-        let now = self.clock.now();
-        let exemptions = desk.exemptions_in_force(now)?;
-        let telling = Telling::InMailOf(lead.id, Some(revision));
-        for member in members.iter().filter(|it| it.id != lead.id) {
-            let is_withdrawn = member.case.state == CaseState::Dismissed
-                || self
-                    .exemption_among(&exemptions, &member.case, None, now)?
-                    .is_some();
-            if is_withdrawn {
-                let log = desk.case_events(member.id)?;
-                if log.iter().any(|line| Telling::of(line) == Some(telling)) {
-                    return Ok(true);
-                }
-            }
-        }
-        Ok(false)
+        Ok(is_unheard)
     }
 
     /// Returns the messages of a case, kept or read.
@@ -346,8 +446,12 @@ impl Notify<'_> {
             let is_taken_back = is_own && when == When::Dismissed && !is_closure;
             lines.push(Line {
                 id: it.id,
-                case,
+                revision: it.message.revision,
                 is_closure,
+                is_end: is_closure,
+                waits: matches!(it.state, MessageState::Queued | MessageState::Dead),
+                may_have_arrived: it.may_have_arrived(),
+                is_stranded: is_stranded(it),
                 is_first: is_first(it) || !is_own,
                 is_mail,
                 is_current,
@@ -365,7 +469,7 @@ impl Notify<'_> {
         row: &CaseRow,
         heads: &Heads,
     ) -> Result<BTreeSet<String>, PipelineError> {
-        if !is_to_be_looked_at(row) {
+        if !is_to_be_looked_at(row) && !self.lacks_mail(row, heads)? {
             return Ok(BTreeSet::new());
         }
         let hearing = self.hearing(row, When::Now, heads)?;
@@ -375,6 +479,51 @@ impl Notify<'_> {
         let urls = self.config.webhooks.iter().map(|it| it.url.clone());
         let posts = urls.filter(|url| hearing.of_url(url) != Heard::All);
         Ok(mail.chain(posts).collect())
+    }
+
+    /// Returns whether a case was told while no mail was configured, and mail is by now.
+    fn lacks_mail(&self, row: &CaseRow, heads: &Heads) -> Result<bool, PipelineError> {
+        let is_asked = row.case.reported && self.mail().is_some();
+        if !is_asked || self.config.webhooks.is_empty() {
+            return Ok(false);
+        }
+        let messages = self.heads_of(row.case.told.thread.unwrap_or(row.id), heads)?;
+        let is_post = |it: &MessageRow| it.message.kind == MailKind::Webhook;
+        Ok(!messages.is_empty() && messages.iter().all(is_post))
+    }
+
+    /// Returns when somebody was last told of a case: of one of which not everybody heard all, and nobody is behind, when the
+    /// newest mail was queued that is not lost.
+    pub(in crate::pipeline) fn last_told_at(
+        &self,
+        row: &CaseRow,
+        heads: &Heads,
+    ) -> Result<Option<Timestamp>, PipelineError> {
+        if !is_to_be_looked_at(row) {
+            return Ok(row.case.told.at);
+        }
+        let thread = row.case.told.thread.unwrap_or(row.id);
+        let messages = self.heads_of(thread, heads)?;
+        let is_told = |it: &&MessageRow| is_report(it) && fortune_of(it, false) == Fortune::Leaves;
+        Ok(messages.iter().filter(is_told).map(|it| it.queued_at).max())
+    }
+
+    /// Returns whether a case that the desk took up was to be told since it was opened, and nobody heard of it.
+    pub(in crate::pipeline) fn is_owed(&self, row: &CaseRow) -> Result<bool, PipelineError> {
+        let case = &row.case;
+        if case.state != CaseState::Acknowledged || case.reported || case.revision == 0 {
+            return Ok(false);
+        }
+        let log = self.store.desk().case_events(row.id)?;
+        let last = log.iter().rev().find_map(|line| {
+            let event = &line.event;
+            let is_opening = event.to == CaseState::Open && event.from != Some(event.to);
+            match Telling::of(line) {
+                Some(Telling::Own(_) | Telling::InMailOf(..) | Telling::Digest) => Some(true),
+                _ => is_opening.then_some(false),
+            }
+        });
+        Ok(last == Some(true) && self.hearing(row, When::Now, &Heads::default())?.is_nobody())
     }
 
     /// Returns the reason for the first mail about a case since it was opened, or opened again.
@@ -421,10 +570,15 @@ impl Notify<'_> {
     }
 
     /// Notes of a case who is to be told anew.
-    fn forget_of(&self, row: &CaseRow, heads: &Heads) -> Result<(), PipelineError> {
+    pub(in crate::pipeline) fn forget_of(
+        &self,
+        row: &CaseRow,
+        heads: &Heads,
+    ) -> Result<(), PipelineError> {
         let mut case = row.case.clone();
         case.told.at = None;
-        if self.hearing(row, When::Now, heads)?.is_nobody() {
+        let hearing = self.hearing(row, When::Now, heads)?;
+        if hearing.is_nobody() {
             case.reported = false;
             case.told = Told::default();
         } else {
@@ -432,7 +586,8 @@ impl Notify<'_> {
                 case: case.clone(),
                 ..row.clone()
             };
-            if self.behind(&asked, heads)?.is_empty() {
+            // Whose address is taken out and put back hears what he did not.
+            if self.behind(&asked, heads)?.is_empty() && !hearing.is_stranded() {
                 return Ok(());
             }
         }
@@ -449,6 +604,7 @@ pub(in crate::pipeline) fn is_to_be_looked_at(row: &CaseRow) -> bool {
 /// Returns what becomes of a message, or what would be if it were taken back as long as it waits.
 fn fortune_of(row: &MessageRow, is_taken_back: bool) -> Fortune {
     let is_lost = match row.state {
+        MessageState::Dead if is_stranded(row) => true,
         MessageState::Queued | MessageState::Dead => is_taken_back,
         MessageState::Dropped => row.sent_at.is_none(),
         MessageState::Sending | MessageState::Sent => false,
@@ -458,6 +614,17 @@ fn fortune_of(row: &MessageRow, is_taken_back: bool) -> Fortune {
         true => Fortune::Lost,
         false => Fortune::Leaves,
     }
+}
+
+/// Returns what is noted of a message whose address the configuration does not name.
+pub(in crate::pipeline) fn stranded_note() -> String {
+    format!("not sent: {}", StopReason::NoAddressee)
+}
+
+/// Returns whether a message was stopped because the configuration did not name its address.
+fn is_stranded(row: &MessageRow) -> bool {
+    let note = row.last_reply.as_deref().unwrap_or_default();
+    row.state == MessageState::Dead && note.contains(&stranded_note())
 }
 
 /// Returns the number of the mail of a case by which another was told at a time: of the newest that was queued by then. One
@@ -518,6 +685,14 @@ mod tests {
             (
                 "closure 2 queued to 1 recipient: the case is mitigated",
                 None,
+            ),
+            (
+                ended_in_mail(7, 3).as_str(),
+                Some(Telling::EndInMailOf(7, 3)),
+            ),
+            (
+                left_out_of(12, "desk@registrar.example").as_str(),
+                Some(Telling::NotIn(12)),
             ),
             ("no mail: told in the mails of case 7", None),
             ("report if it goes on for 1h or longer", None),

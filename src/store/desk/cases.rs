@@ -505,8 +505,17 @@ impl Desk<'_> {
         rows.into_iter().map(|raw| self.finish_case(raw)).collect()
     }
 
-    /// Returns the names of other domains that use the rare name servers of a campaign now, in order.
+    /// Returns the names of domains that use the rare name servers of a campaign now and are not suspected, in order: also
+    /// those whose case in it was dismissed or is over.
     pub fn bystanders_of_campaign(&self, campaign: i64) -> Result<BTreeSet<Name>, StoreError> {
+        let hosts = self.hosts_of_campaign(campaign)?;
+        let mut names = self.store.lookup().delegations_using(&hosts)?;
+        self.leave_out_suspects(&mut names)?;
+        Ok(names)
+    }
+
+    /// Returns the rare name servers that the findings of a campaign rest on.
+    pub fn hosts_of_campaign(&self, campaign: i64) -> Result<BTreeSet<Name>, StoreError> {
         let ids: Vec<i64> = self.store.run(|db| {
             let sql = "select distinct t.value
                          from case_trait t join abuse_case c on c.id = t.case_id
@@ -517,12 +526,7 @@ impl Desk<'_> {
         for id in ids {
             hosts.insert(self.store.ledger().host_name(id)?);
         }
-        let mut names = self.store.lookup().delegations_using(&hosts)?;
-        for row in self.cases_of_campaign(campaign)? {
-            names.remove(&row.case.domain);
-        }
-        self.leave_out_suspects(&mut names)?;
-        Ok(names)
+        Ok(hosts)
     }
 
     /// Takes those of some names away about which a case is open that was ever at level review or above.
@@ -546,6 +550,14 @@ impl Desk<'_> {
     /// one is among them if it has been told.
     pub fn cases_of_thread(&self, thread: i64) -> Result<Vec<CaseRow>, StoreError> {
         self.case_rows("c.thread_id = ? order by c.id", thread)
+    }
+
+    /// Returns the cases that are over and whose end was not told, though they were, in the order of their numbers.
+    pub fn cases_with_untold_end(&self) -> Result<Vec<CaseRow>, StoreError> {
+        self.case_rows(
+            "c.reported = ? and c.state not in ('open', 'acknowledged') order by c.id",
+            1,
+        )
     }
 
     /// Returns the cases that the next digest tells of, in the order of their numbers.

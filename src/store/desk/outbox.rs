@@ -231,6 +231,30 @@ impl MessageRow {
         self.sent_at.is_some() || self.fate.is_some() || note.starts_with(PERHAPS_SENT)
     }
 
+    /// Returns it without its octets.
+    pub fn head(&self) -> Self {
+        let NewMessage {
+            case_id,
+            kind,
+            revision,
+            ..
+        } = self.message;
+        Self {
+            message: NewMessage {
+                case_id,
+                kind,
+                revision,
+                recipient: self.message.recipient.clone(),
+                sender: self.message.sender.clone(),
+                message_id: self.message.message_id.clone(),
+                subject: self.message.subject.clone(),
+                octets: Vec::new(),
+            },
+            last_reply: self.last_reply.clone(),
+            ..*self
+        }
+    }
+
     /// Returns the word of where it stands: of one that the server took and that came back, its fate.
     pub fn standing(&self) -> &'static str {
         match (self.state, self.fate) {
@@ -507,12 +531,13 @@ impl Desk<'_> {
     }
 
     /// Returns the Message-IDs of a case's mails to a recipient that may stand in References: the first
-    /// and the last, if there are any. A mail that could not be composed has none, and one that was dropped is known to
+    /// and the last, if there are any, of those `before` a message. A mail that could not be composed has none, and one that was dropped is known to
     /// nobody.
     pub fn thread_ids(
         &self,
         case_id: i64,
         recipient: &str,
+        before: Option<i64>,
     ) -> Result<Option<(String, String)>, StoreError> {
         let ids: Vec<String> = self.store.run(|db| {
             let sql = "select message_id
@@ -521,8 +546,9 @@ impl Desk<'_> {
                               and kind in ('report', 'update', 'closure') and message_id like '<%'
                               and (state <> 'dropped' or sent_at is not null
                                    or last_reply like 'perhaps sent; %')
+                              and id < ?
                         order by id";
-            db.values(sql, params![case_id, recipient])
+            db.values(sql, params![case_id, recipient, before.unwrap_or(i64::MAX)])
         })?;
         Ok(ids.first().cloned().zip(ids.last().cloned()))
     }
@@ -730,6 +756,27 @@ impl Desk<'_> {
             .map(|count| count > 0)
     }
 
+    /// Gives a message that is in hand other octets, with what they say of themselves.
+    pub fn rewrite_message(&self, id: i64, message: &NewMessage) -> Result<(), StoreError> {
+        self.store
+            .run(|db| {
+                let sql = "update message
+                              set sender = ?2, message_id = ?3, subject = ?4, octets = ?5
+                            where id = ?1 and state = 'sending'";
+                db.execute(
+                    sql,
+                    params![
+                        id,
+                        message.sender,
+                        message.message_id,
+                        message.subject,
+                        message.octets
+                    ],
+                )
+            })
+            .map(|_| ())
+    }
+
     /// Takes back the lease of a message that may not leave: it is `dropped` or `dead`, with the reason.
     pub fn stop_message(&self, id: i64, state: MessageState, note: &str) -> Result<(), StoreError> {
         self.store
@@ -847,6 +894,14 @@ impl Desk<'_> {
         self.select_heads(
             "kind = 'digest' and state = 'queued' and ?1 = 0 order by id",
             0,
+        )
+    }
+
+    /// Returns the digests that were queued at a time, without their octets.
+    pub fn digests_of(&self, queued_at: Timestamp) -> Result<Vec<MessageRow>, StoreError> {
+        self.select_heads(
+            "kind = 'digest' and queued_at = ?1 order by id",
+            queued_at.unix(),
         )
     }
 
