@@ -13,7 +13,7 @@ use crate::detector::{
 use crate::dns::{Name, Serial};
 use crate::evidence::Hash;
 use crate::report::advice::{Advice, Assessment, Others, says_most_by_aliases};
-use crate::report::timeline::Timeline;
+use crate::report::timeline::{BRIEF_LANES, BRIEF_LANES_OF_SEVERAL, Timeline};
 use crate::time::{Span, Timestamp};
 
 /// The most transitions of a plane that a report prints; `history` shows all.
@@ -389,6 +389,10 @@ pub fn build_report(finding: &Finding, facts: CaseFacts<'_>) -> DeskReport {
         .registered_at
         .map(|at| case.first_detected_at.since(at).as_seconds() / 86_400);
     let planes = finding.planes();
+    let lanes = match finding.planes().count() {
+        0 | 1 => BRIEF_LANES,
+        _ => BRIEF_LANES_OF_SEVERAL,
+    };
     DeskReport {
         case_id: facts.case_id,
         reference: case_reference(facts.case_id),
@@ -437,7 +441,7 @@ pub fn build_report(finding: &Finding, facts: CaseFacts<'_>) -> DeskReport {
         related: facts.related.into_iter().take(RELATED_MAX).collect(),
         neighbours_count: neighbours.len(),
         neighbours: neighbours.iter().take(RELATED_MAX).map(bare).collect(),
-        planes: planes.map(section).collect(),
+        planes: planes.map(|plane| section_of(plane, lanes)).collect(),
         evidence: facts.evidence,
         reporter: facts.reporter.clone(),
         program_version: env!("CARGO_PKG_VERSION"),
@@ -488,6 +492,11 @@ fn allegation(finding: &Finding) -> String {
 
 /// Returns what a plane shows.
 pub fn section(plane: &PlaneFinding) -> PlaneSection {
+    section_of(plane, BRIEF_LANES)
+}
+
+/// Returns what a plane shows, with so many lanes where there is little room.
+fn section_of(plane: &PlaneFinding, lanes: usize) -> PlaneSection {
     let transitions = plane
         .points
         .iter()
@@ -550,7 +559,7 @@ pub fn section(plane: &PlaneFinding) -> PlaneSection {
             Plane::Nameservers | Plane::Addresses => networks(&plane.addresses),
         },
         holz: plane.holz.map(one_decimal),
-        timeline: Timeline::of(plane),
+        timeline: Timeline::of(plane, lanes),
     }
 }
 

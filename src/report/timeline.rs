@@ -15,7 +15,9 @@ const SPAN_MAX: Span = Span::days(7);
 const LANES_MAX: usize = 16;
 
 /// How many of them stand for all where there is little room.
-const BRIEF_LANES: usize = 3;
+pub(super) const BRIEF_LANES: usize = 3;
+/// And how many of each of several planes: a text stays within its 80 lines.
+pub(super) const BRIEF_LANES_OF_SEVERAL: usize = 2;
 /// The characters of a line of text.
 const COLUMNS: usize = 78;
 
@@ -73,7 +75,8 @@ impl Timeline {
     ///
     /// The cells are as long as the time in which the lanes that are shown changed asks for: values that
     /// change by the minute are told apart like those that change by the day.
-    pub fn of(plane: &PlaneFinding) -> Self {
+    /// `brief_lanes` of them, two at least, stand in a text.
+    pub fn of(plane: &PlaneFinding, brief_lanes: usize) -> Self {
         let by_name =
             plane.plane != Plane::Addresses && plane.points.iter().any(|point| point.names_changed);
         let oldest = (plane.now - SPAN_MAX).max(plane.watched_since);
@@ -90,8 +93,8 @@ impl Timeline {
         // One cell before the first change shows what was there.
         let whole = plane.now.since(first).as_seconds();
         let from = oldest.max(first - Span::seconds(whole / (CELLS as i64 - 1) + 1));
-        let brief: Vec<usize> = (0..BRIEF_LANES)
-            .map(|n| n * shown.len().saturating_sub(1) / (BRIEF_LANES - 1))
+        let brief: Vec<usize> = (0..brief_lanes)
+            .map(|n| n * shown.len().saturating_sub(1) / (brief_lanes - 1))
             .collect();
         let lanes = shown.iter().enumerate().map(|(i, (label, stays))| {
             let cells = cells_of(stays, from, plane.now);
@@ -114,7 +117,7 @@ impl Timeline {
             cell: plane.now.since(from).divided_by(CELLS as i64).to_string(),
             lanes: lanes.collect(),
             lanes_count: all.len(),
-            brief_count: BRIEF_LANES.min(shown.len()),
+            brief_count: brief_lanes.min(shown.len()),
         }
     }
 }

@@ -210,7 +210,12 @@ fn every_number_of_explain_and_of_the_report_is_that_of_the_stored_rows() {
             );
             // Long lines are broken at spaces.
             let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-            for plane in said["planes"].as_array().expect("a list") {
+            // A domain that changes very often is judged once an hour: its report may be of a time before the last change.
+            let judged = text.split("judged at ").nth(1).expect("its state");
+            let at = judged[..19].replace(' ', "T") + "Z";
+            let said = bench.json(&["explain", domain, "--at", &at, "--format", "json"]);
+            let planes = said["planes"].as_array().expect("a list");
+            for plane in planes.iter().filter(|it| it["transitions_count"] != 0) {
                 for term in plane["terms"].as_array().expect("a list") {
                     let [name, value, points] =
                         ["name", "value", "points"].map(|key| term[key].as_str().expect("text"));

@@ -87,11 +87,16 @@ fn check_times(text: &str, explained: &Value) {
         let is_whole = plane["transitions_count"].as_u64() == Some(all.len() as u64);
         is_whole.then(|| all.last()?["at"].as_str()).flatten()
     });
-    let oldest = oldest.min().expect("a change");
     let since = field(text, "Since ").join(" ");
-    assert!(since.starts_with(oldest), "{oldest}: {since}");
     let first = since.split("first detected ").nth(1).expect("a time");
-    assert!(first > oldest, "{since}");
+    match oldest.min() {
+        Some(oldest) => {
+            assert!(since.starts_with(oldest), "{oldest}: {since}");
+            assert!(first > oldest, "{since}");
+        }
+        // The lists of all planes that changed are cut: it goes on for longer than they say.
+        None => assert!(*first > since[..19], "{since}"),
+    }
     for plane in planes {
         let watched = plane["watched_since"].as_str().expect("a time");
         assert!(
@@ -106,6 +111,9 @@ fn check_drawings(text: &str) {
     let evidence = text.split("== Evidence").skip(1);
     for plane in evidence {
         let plane = plane.split("== ").next().unwrap_or_default();
+        if plane.contains("Not changed in 7 days") {
+            continue;
+        }
         let is_lane = |line: &&str| {
             let cells = line.trim().split("  ").next().unwrap_or_default();
             cells.len() > 10 && cells.chars().all(|it| it == '#' || it == '.')

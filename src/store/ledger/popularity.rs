@@ -576,6 +576,7 @@ mod tests {
                                 drop index case_queue; drop index notice_drafted; drop index case_event_by_case;
                                 drop table popularity; drop table nameserver_cut; alter table host drop column operator_id; alter table version drop column seen_until_at;
                                 drop index version_drift; alter table version drop column drift; alter table version drop column missed_max;
+                                alter table zone drop column failed_at; drop index gap_to_judge; alter table gap drop column known_at; alter table gap drop column judged;
                                 alter table zone drop column ended; alter table zone drop column whole_at; alter table zone drop column whole_tried_at; alter table zone drop column stepped; alter table zone drop column drift_at; alter table zone drop column drift_primary;
                                 alter table zone drop column drift_count; alter table zone drop column drift_name_count; alter table zone drop column missed_count; alter table zone drop column missed_unknown_count;
                                 drop index message_by_lane; drop index message_by_recipient; drop index message_in_hand; alter table message drop column lane; create index message_due on message (next_attempt_at);

@@ -127,8 +127,11 @@ impl At<'_> {
                 "update meta set value = number_as_data(15) where key = 'schema'",
             ),
         };
-        let mut sql =
-            format!("alter table zone drop column ended; drop table shared_change; {table};");
+        let mut sql = format!(
+            "alter table zone drop column failed_at; drop index gap_to_judge;
+             alter table gap drop column known_at; alter table gap drop column judged;
+             alter table zone drop column ended; drop table shared_change; {table};"
+        );
         for [version, owner, count] in rows {
             // Writing to a text cannot fail.
             let _ = write!(
