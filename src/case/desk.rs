@@ -200,7 +200,7 @@ pub fn take_step(
     note: Option<&str>,
     now: Timestamp,
 ) -> Result<(Case, CaseEvent), StepRefused> {
-    let is_working = matches!(case.state, CaseState::Open | CaseState::Acknowledged);
+    let is_working = case.state.is_working();
     let refuse = |wanted| StepRefused {
         domain: case.domain.to_text_without_dot(),
         state: case.state.word(),

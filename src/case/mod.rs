@@ -72,6 +72,11 @@ impl CaseState {
         Self::Closed,
     ];
 
+    /// Returns whether somebody works on a case in it, or should: it is not over.
+    pub fn is_working(self) -> bool {
+        matches!(self, Self::Open | Self::Acknowledged)
+    }
+
     /// Returns the word in listings.
     pub fn word(self) -> &'static str {
         match self {
@@ -252,7 +257,7 @@ pub fn observe(
     let is_active = observation.standing == Standing::Active;
     match (case, observation.finding) {
         (Some(case), _)
-            if is_working(case)
+            if case.state.is_working()
                 && let Standing::Away(gone_at) = observation.standing =>
         {
             Some((await_return(case, gone_at, observation.now), Vec::new()))
@@ -262,11 +267,6 @@ pub fn observe(
         (Some(case), Some(finding)) if is_active => Some(update_case(case, finding, policy)),
         (Some(case), _) => Some(quieten_case(case, observation, policy)),
     }
-}
-
-/// Returns whether somebody works on a case, or should.
-fn is_working(case: &Case) -> bool {
-    matches!(case.state, CaseState::Open | CaseState::Acknowledged)
 }
 
 /// Leaves a case as it is until its delegation counts as gone.
@@ -482,7 +482,7 @@ fn quieten_case(
     policy: &DetectPolicy,
 ) -> (Case, Vec<CaseEvent>) {
     let now = observation.now;
-    let is_working = is_working(case);
+    let is_working = case.state.is_working();
     let moved_at = observation.finding.map(|finding| finding.last_change_at);
     // Any change of the domain counts against standing still, suspected or not.
     let seen_at = moved_at.max(observation.last_change_at);

@@ -72,7 +72,7 @@ pub fn stop_reason(
         is_asked,
         has_beginning,
     } = *circumstances;
-    let is_working = matches!(case.state, CaseState::Open | CaseState::Acknowledged);
+    let is_working = case.state.is_working();
     let stop = match letter {
         Letter::Notice | Letter::Digest if !is_working => Some(StopReason::Over(case.state)),
         Letter::Notice | Letter::Digest if case.level < Level::Report => {

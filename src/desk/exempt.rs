@@ -242,7 +242,7 @@ fn open_cases() -> QueueFilter {
 
 /// Returns whether a case is open or acknowledged.
 fn is_open(row: &CaseRow) -> bool {
-    matches!(row.case.state, CaseState::Open | CaseState::Acknowledged)
+    row.case.state.is_working()
 }
 
 /// Judges the cases that an exemption of name servers or addresses may touch. Below level review nobody is mailed.

@@ -1,7 +1,7 @@
 //! Messages of the outbox: tried again, taken out. Each step stands in the log of the message's case, or in the desk's
 //! own log if it is of no single case.
 
-use crate::case::{CaseState, StopReason};
+use crate::case::StopReason;
 use crate::desk::error::DeskError;
 use crate::pipeline::Pipeline;
 use crate::store::{MailKind, MessageRow, MessageState, Store};
@@ -120,7 +120,7 @@ fn stop_of_unnamed(pipeline: &Pipeline, row: &MessageRow) -> Result<Option<Strin
         _ => None,
     };
     let state = case.map(|row| row.case.state);
-    let is_over = state.filter(|it| !matches!(it, CaseState::Open | CaseState::Acknowledged));
+    let is_over = state.filter(|it| !it.is_working());
     Ok(is_over.map(|state| StopReason::Over(state).to_string()))
 }
 

@@ -4,7 +4,6 @@
 //! configured to sleep, fails silently; only a change that must be noticed can tell. The canary's case
 //! is a test and is never reported.
 
-use crate::case::CaseState;
 use crate::config::CanaryConfig;
 use crate::dns::Name;
 use crate::pipeline::error::PipelineError;
@@ -68,8 +67,7 @@ pub fn check_canary(
         return Ok(CanaryState::Unseen { changed_at });
     };
     let case = store.desk().find_case(&canary.domain)?;
-    let is_suspected =
-        case.is_some_and(|row| matches!(row.case.state, CaseState::Open | CaseState::Acknowledged));
+    let is_suspected = case.is_some_and(|row| row.case.state.is_working());
     Ok(if is_suspected {
         CanaryState::Well { changed_at }
     } else {

@@ -248,9 +248,8 @@ impl Judge<'_> {
         let mut judged_at: Option<Timestamp> = None;
         loop {
             // The next change, unless it follows the last judgement too soon; or the case's turn.
-            let is_working =
-                |case: &&Case| matches!(case.state, CaseState::Open | CaseState::Acknowledged);
-            let turn = case.as_ref().filter(is_working).map(|case| {
+            let working = case.as_ref().filter(|case| case.state.is_working());
+            let turn = working.map(|case| {
                 let next = next_reevaluation(case, policy, until);
                 case.due_at.map_or(next, |due_at| next.min(due_at))
             });
@@ -266,7 +265,7 @@ impl Judge<'_> {
             };
             while changes.next_if(|at| **at <= now).is_some() {}
             judged_at = Some(now);
-            let works_on = case.as_ref().is_some_and(|case| is_working(&case));
+            let works_on = case.as_ref().is_some_and(|case| case.state.is_working());
             // Without a case to go on with, only what changed often enough lately can be suspected.
             if !works_on && !may_be_suspected(windows, policy, now) {
                 continue;

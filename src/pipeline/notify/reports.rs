@@ -189,7 +189,11 @@ impl Notify<'_> {
         let context = self.mail_context(&row, finding, notifying)?;
         let rules = self.mail().map_or(RULES, |mail| mail.rules);
         // The end of a thread is its lead's to tell, whoever of it was the last.
-        let over = row.case.told.thread.filter(|_| !is_working(&row.case));
+        let over = row
+            .case
+            .told
+            .thread
+            .filter(|_| !row.case.state.is_working());
         let over = over.filter(|thread| *thread != id);
         match decide_mail(&row.case, &context, &rules) {
             Decision::Send(reason) => {
@@ -200,7 +204,7 @@ impl Notify<'_> {
             Decision::Hold(reason) => {
                 let reason = self.worded(reason);
                 self.record_hold(&row, reason, context.size, notifying.now)?;
-                if !is_working(&row.case) {
+                if !row.case.state.is_working() {
                     match reason {
                         HoldReason::NoWay => self.note_held_end()?,
                         HoldReason::Campaign(_) | HoldReason::CampaignGoesOn if context.wanted => {
@@ -247,7 +251,7 @@ impl Notify<'_> {
             joined += u32::from(self.exemption_held_by(member, notifying)?.is_none());
         }
         let mut open_members = 0;
-        for member in members().filter(|it| is_working(&it.case)) {
+        for member in members().filter(|it| it.case.state.is_working()) {
             // Nor does its end wait for an exempt one, which may go on for ever.
             open_members += u32::from(self.exemption_held_by(member, notifying)?.is_none());
         }
@@ -320,7 +324,7 @@ impl Notify<'_> {
 
     /// Returns whether a case is over because a person ended it, as its log has it.
     fn was_ended_by_person(&self, row: &CaseRow) -> Result<bool, PipelineError> {
-        if is_working(&row.case) {
+        if row.case.state.is_working() {
             return Ok(false);
         }
         let end = self.store.desk().end_of(row.id, row.case.state)?;
@@ -338,7 +342,7 @@ impl Notify<'_> {
         notifying: &Notifying<'_>,
     ) -> Result<Option<i64>, PipelineError> {
         let to = self.desk_addressees(&row.case);
-        let is_over = !is_working(&row.case);
+        let is_over = !row.case.state.is_working();
         if is_over && self.exemption_held_by(row, notifying)?.is_some() {
             return Ok(None);
         }
@@ -347,7 +351,7 @@ impl Notify<'_> {
             Ok(it.id != row.id
                 && it.case.told.thread == Some(it.id)
                 && it.case.reported
-                && (is_over || is_working(&it.case))
+                && (is_over || it.case.state.is_working())
                 && self.desk_addressees(&it.case) == to
                 && (self.exemption_held_by(it, notifying)?.is_none()
                     || is_over && self.was_ended_by_person(it)?))
@@ -387,13 +391,16 @@ impl Notify<'_> {
             return Ok(None);
         };
         let lead = desk.case_by_id(thread)?;
-        if lead.is_none_or(|lead| is_working(&lead.case)) {
+        if lead.is_none_or(|lead| lead.case.state.is_working()) {
             return Ok(None);
         }
         let to = self.desk_addressees(&row.case);
         for member in desk.cases_of_thread(thread)? {
             let is_other = member.id != row.id && member.id != thread;
-            if is_other && is_working(&member.case) && self.desk_addressees(&member.case) == to {
+            if is_other
+                && member.case.state.is_working()
+                && self.desk_addressees(&member.case) == to
+            {
                 let mut case = member.case;
                 case.told.thread = Some(row.id);
                 if case.told.held.is_some() {
@@ -488,7 +495,7 @@ impl Notify<'_> {
         let mut case = row.case.clone();
         case.revision += 1;
         // A mail that was asked for about a case that is over begins nothing.
-        case.reported = if is_working(&case) || !notifying.is_asked {
+        case.reported = if case.state.is_working() || !notifying.is_asked {
             !reason.is_end()
         } else {
             row.case.reported
@@ -590,7 +597,7 @@ impl Notify<'_> {
         case: &Case,
         finding: Option<&Finding>,
     ) -> Result<Option<Finding>, PipelineError> {
-        if !is_working(case) {
+        if !case.state.is_working() {
             return Ok(None);
         }
         let judged_at = finding.map(|finding| finding.now);
@@ -934,7 +941,7 @@ impl Notify<'_> {
         let mut case = row.case.clone();
         case.told.digest_due = false;
         case.told.held = None;
-        if !is_working(&case) {
+        if !case.state.is_working() {
             // It ended meanwhile, and stands among those that did.
             self.store.desk().save_case(&case)?;
             return Ok(());
@@ -992,7 +999,7 @@ impl Notify<'_> {
     pub fn notify_after_step(&self, id: i64) -> Result<(), PipelineError> {
         let row = self.store.desk().case_by_id(id)?;
         // What is still open waits for its next judgement: only ends are told here.
-        if let Some(row) = row.filter(|row| !is_working(&row.case)) {
+        if let Some(row) = row.filter(|row| !row.case.state.is_working()) {
             let mut ids = BTreeSet::from([id]);
             // The end of its thread may be due all the same.
             if self.forget_unheard(&row)? {
@@ -1008,7 +1015,7 @@ impl Notify<'_> {
     /// Returns what is told of a case that the desk ends, `row` as it stands then. `None` of a case that goes on, and
     /// of one of which nobody was told. What waits and is dropped by a dismissal counts as dropped.
     pub fn ending_of_case(&self, row: &CaseRow) -> Result<Option<Ending>, PipelineError> {
-        if is_working(&row.case) || !row.case.reported {
+        if row.case.state.is_working() || !row.case.reported {
             return Ok(None);
         }
         let when = match row.case.state {
@@ -1079,7 +1086,7 @@ fn is_reportable(case: &Case) -> bool {
 /// another kind of flux is suspected now.
 fn is_news(case: &Case) -> bool {
     let is_other = case.reported
-        && is_working(case)
+        && case.state.is_working()
         && case.level == Level::Report
         && !case.told.verdicts.contains(&case.verdict);
     is_reportable(case) || is_other
@@ -1087,7 +1094,7 @@ fn is_news(case: &Case) -> bool {
 
 /// Returns whether a member of a campaign was told, and not to everybody.
 fn is_to_be_told_anew(row: &CaseRow) -> bool {
-    is_to_be_looked_at(row) && is_working(&row.case) && row.case.level == Level::Report
+    is_to_be_looked_at(row) && row.case.state.is_working() && row.case.level == Level::Report
 }
 
 /// Returns what a mail is that is sent for a reason.
@@ -1097,11 +1104,6 @@ fn kind_of(reason: SendReason) -> MailKind {
         _ if reason.is_first() => MailKind::Report,
         _ => MailKind::Update,
     }
-}
-
-/// Returns whether a case is not over.
-fn is_working(case: &Case) -> bool {
-    matches!(case.state, CaseState::Open | CaseState::Acknowledged)
 }
 
 /// Returns how many name servers and addresses a finding has.

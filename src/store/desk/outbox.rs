@@ -892,7 +892,7 @@ impl Desk<'_> {
     /// Returns the digests that wait, without their octets, oldest first.
     pub fn waiting_digests(&self) -> Result<Vec<MessageRow>, StoreError> {
         self.select_heads(
-            "kind = 'digest' and state = 'queued' and ?1 = 0 order by id",
+            "kind = 'digest' and state = 'queued' and queued_at >= ?1 order by id",
             0,
         )
     }

@@ -146,7 +146,7 @@ fn head(
         "peak_level": case.peak_level.word(),
         "score": format!("{:.1}", case.score),
         "state": case.state.word(),
-        "is_working": matches!(case.state.word(), "open" | "acknowledged"),
+        "is_working": case.state.is_working(),
         "assignee": case.assignee,
         "dismissed_as": case.dismissed_as.map(DismissReason::word),
         "held": case.told.held,
