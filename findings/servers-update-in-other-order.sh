@@ -1,0 +1,199 @@
+#!/usr/bin/env bash
+# One update is carried out in another order by PowerDNS, and for a CNAME by YADIFA too: what is deleted last stays.
+#
+# Guess:    an update is carried out record by record, in the order in which it is written (RFC 2136, 3.4.2).
+# Seen:     what the name has after one update, where it had the address 192.0.2.7; all answer NOERROR:
+#                         add 192.0.2.8, then delete the RRset   add a CNAME, then delete the RRset of A
+#             BIND        nothing                                nothing
+#             Knot        nothing                                nothing
+#             YADIFA      nothing                                the CNAME
+#             PowerDNS    192.0.2.8                              the CNAME
+#           PowerDNS carries out the deletions first. A CNAME beside an address is passed over by BIND and Knot (RFC 2136,
+#           3.4.2.2), so that the deletion after it leaves nothing. Written the other way round, all do the same.
+# Versions: BIND 9.18.49, Knot 3.2.6, YADIFA 2.6.4, PowerDNS 4.7.3 with gsqlite3 (Debian 12).
+# Matters:  a script that was tried with one server takes a name out of service on another, or keeps one that it meant to take
+#           out, and is told NOERROR. Delete first, then add.
+
+set -euo pipefail
+
+WORK=$(mktemp -d "${TMPDIR:-/tmp}/finding.XXXXXX")
+PORT=$((20000 + RANDOM % 30000))
+PIDS=()
+
+# Ends what was started and removes what was written.
+clean_up() {
+    local pid
+    for pid in "${PIDS[@]}"; do kill "$pid" 2>/dev/null || true; done
+    wait || true
+    rm -rf "$WORK"
+}
+trap clean_up EXIT
+
+# Downloads Debian packages and unpacks them into the work folder; installs nothing.
+unpack() {
+    mkdir -p "$WORK/debs" "$WORK/root"
+    if ! (cd "$WORK/debs" && apt-get --quiet=2 -o APT::Sandbox::User=root download "$@"); then
+        echo "not tried: a package cannot be downloaded (this is for Debian 12; run apt-get update first)" >&2
+        exit 2
+    fi
+    local deb
+    for deb in "$WORK"/debs/*.deb; do dpkg -x "$deb" "$WORK/root"; done
+    export PATH="$WORK/root/usr/sbin:$WORK/root/usr/bin:$PATH"
+    export LD_LIBRARY_PATH="$WORK/root/usr/lib/x86_64-linux-gnu:$WORK/root/lib/x86_64-linux-gnu"
+}
+
+# Repeats a command for up to 20 seconds, until it succeeds.
+wait_for() {
+    local i
+    for ((i = 0; i < 200; i++)); do
+        if "$@" >/dev/null 2>&1; then return; fi
+        sleep 0.1
+    done
+    echo "not tried: this never succeeded: $*" >&2
+    exit 2
+}
+
+# Says what was seen, and fails if it is not what this page describes.
+expect() {
+    local what=$1 wanted=$2 seen=$3
+    if [[ $seen != "$wanted" ]]; then
+        printf 'CHANGED  %s: expected "%s", seen "%s"\n' "$what" "$wanted" "$seen"
+        exit 1
+    fi
+    printf 'as described  %s: %s\n' "$what" "$seen"
+}
+
+unpack bind9=1:9.18.49-1~deb12u3 knot=3.2.6-1 yadifa=2.6.4-1 pdns-server=4.7.3-2 pdns-backend-sqlite3=4.7.3-2 \
+    libboost-program-options1.74.0 libbrotli1 libcurl4 libldap-2.5-0 libluajit-5.1-2 libpsl5 librtmp1 libsasl2-2 \
+    libsodium23 libsqlite3-0 libssh2-1 \
+    libbpf1 libbsd0 libcap-ng0 libdnssec9=3.2.6-1 libedit2 libelf1 libknot13=3.2.6-1 liburcu8 libxdp1 \
+    libzscanner4=3.2.6-1 \
+    bind9-dnsutils bind9-libs libfstrm0 libgssapi-krb5-2 libicu72 libjemalloc2 libjson-c5 libk5crypto3 libkeyutils1 \
+    libkrb5-3 libkrb5support0 liblmdb0 libmaxminddb0 libnghttp2-14 libprotobuf-c1 libssl3 libuv1 libxml2
+
+mkdir -p "$WORK/bind" "$WORK/knot" "$WORK/pdns" "$WORK/yadifa/log" "$WORK/yadifa/xfr" "$WORK/yadifa/keys"
+printf '%s\n' "\$TTL 300" '@ SOA ns hostmaster 1 3600 600 86400 300' '@ NS ns' 'ns A 192.0.2.1' {a,b,c,d}' A 192.0.2.7' \
+    {e..z}' A 192.0.2.9' >"$WORK/zone"
+cp "$WORK/zone" "$WORK/bind/zone"
+cp "$WORK/zone" "$WORK/knot/zone"
+cp "$WORK/zone" "$WORK/yadifa/zone"
+cat >"$WORK/bind/named.conf" <<END
+options {
+    directory "$WORK/bind";
+    session-keyfile "$WORK/bind/session.key";
+    listen-on port $PORT { 127.0.0.1; };
+    listen-on-v6 { none; };
+    pid-file none;
+    recursion no;
+    dnssec-validation no;
+    notify no;
+};
+controls { };
+zone "example" { type primary; file "zone"; allow-update { 127.0.0.1; }; };
+END
+cat >"$WORK/knot/knot.conf" <<END
+server:
+    rundir: "$WORK/knot"
+    listen: 127.0.0.1@$((PORT + 1))
+database:
+    storage: "$WORK/knot"
+acl:
+  - id: update
+    address: 127.0.0.1
+    action: update
+zone:
+  - domain: example
+    file: "$WORK/knot/zone"
+    acl: update
+END
+cat >"$WORK/yadifa/yadifad.conf" <<END
+<main>
+    daemon off
+    datapath "$WORK/yadifa"
+    logpath "$WORK/yadifa/log"
+    pidfile "$WORK/yadifa/yadifad.pid"
+    xfrpath "$WORK/yadifa/xfr"
+    keyspath "$WORK/yadifa/keys"
+    listen 127.0.0.1 port $((PORT + 2))
+    allow-query any
+    allow-update any
+    queries-log-type 0
+</main>
+<zone>
+    domain example.
+    type primary
+    file zone
+    allow-update any
+</zone>
+END
+cat >"$WORK/pdns/pdns.conf" <<END
+launch=gsqlite3
+module-dir=$WORK/root/usr/lib/x86_64-linux-gnu/pdns
+gsqlite3-database=$WORK/pdns/db
+local-address=127.0.0.1:$((PORT + 3))
+socket-dir=$WORK/pdns
+dnsupdate=yes
+allow-dnsupdate-from=127.0.0.0/8
+query-cache-ttl=0
+cache-ttl=0
+negquery-cache-ttl=0
+zone-cache-refresh-interval=0
+END
+python3 - "$WORK" <<END
+import sqlite3, sys
+with open(sys.argv[1] + "/root/usr/share/doc/pdns-backend-sqlite3/schema.sqlite3.sql") as schema:
+    sqlite3.connect(sys.argv[1] + "/pdns/db").executescript(schema.read())
+END
+pdnsutil --config-dir="$WORK/pdns" load-zone example "$WORK/zone" >"$WORK/util" 2>&1
+
+# Asks one of the servers, by its number, for a name and a type; prints the answers' data.
+ask() {
+    dig "@127.0.0.1" -p "$((PORT + $1))" +short +time=3 +tries=1 "$2.example." "$3"
+}
+
+# Tells whether a server gives an address.
+gives() {
+    [[ $(ask "$1" a A) == 192.0.2.7 ]]
+}
+
+# Sends one update to a server, its lines in their order; prints what the name then has as A or CNAME.
+update() {
+    local server=$1 name=$2
+    printf '%s\n' "server 127.0.0.1 $((PORT + server))" 'zone example.' "${@:3}" send | nsupdate -v >"$WORK/said" 2>&1 ||
+        echo "refused "
+    sleep 1
+    # A CNAME is what comes first in an answer for A where there is one.
+    ask "$server" "$name" CNAME | sed 's/^/CNAME /'
+    [[ -n $(ask "$server" "$name" CNAME) ]] || ask "$server" "$name" A
+}
+
+named -v
+knotd --version
+yadifad --version 2>&1 | sed -n 1p
+named -f -c "$WORK/bind/named.conf" >"$WORK/bind/out" 2>&1 &
+PIDS+=($!)
+knotd -c "$WORK/knot/knot.conf" >"$WORK/knot/out" 2>&1 &
+PIDS+=($!)
+yadifad -c "$WORK/yadifa/yadifad.conf" >"$WORK/yadifa/out" 2>&1 &
+PIDS+=($!)
+pdns_server --config-dir="$WORK/pdns" >"$WORK/pdns/out" 2>&1 &
+PIDS+=($!)
+
+server=0
+while read -r name addresses alias; do
+    wait_for gives "$server"
+    expect "$name, an address added, then the RRset deleted" "$addresses" \
+        "$(update "$server" a 'update add a.example. 300 A 192.0.2.8' 'update delete a.example. A')-"
+    expect "$name, a CNAME added, then the RRset of A deleted" "${alias/_/ }" \
+        "$(update "$server" b 'update add b.example. 300 CNAME ns.example.' 'update delete b.example. A')-"
+    expect "$name, the RRset deleted, then an address added" "192.0.2.8-" \
+        "$(update "$server" c 'update delete c.example. A' 'update add c.example. 300 A 192.0.2.8')-"
+    expect "$name, the RRset of A deleted, then a CNAME added" "CNAME ns.example.-" \
+        "$(update "$server" d 'update delete d.example. A' 'update add d.example. 300 CNAME ns.example.')-"
+    server=$((server + 1))
+done <<END
+BIND - -
+Knot - -
+YADIFA - CNAME_ns.example.-
+PowerDNS 192.0.2.8- CNAME_ns.example.-
+END
