@@ -190,8 +190,13 @@ pub struct CaseEvent {
 /// removed and what is added, and a feed, a transfer or a file may show what is in between. Chosen by hand.
 pub const GONE_AFTER: Span = Span::seconds(600);
 
-/// The same of one that went in a mass change: a publication that lacks a part of its zone is right again the next day.
-pub const GONE_IN_BULK_AFTER: Span = Span::days(1);
+/// The same of one that may well come back. It went in a mass change: a publication that lacks a part of its zone is right
+/// again the next day. Or it was gone for longer within [`RETURNS_WITHIN`] before and came back: who takes a domain away
+/// with each rotation would have the desk told of an end and a beginning each time.
+pub const GONE_AT_LAST_AFTER: Span = Span::days(1);
+
+/// For how long it is known of a delegation that it came back.
+pub const RETURNS_WITHIN: Span = Span::days(7);
 
 /// Whether the domain is still there to be suspected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

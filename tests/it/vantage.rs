@@ -417,6 +417,12 @@ fn delegation_that_is_removed_and_added_is_told_once_and_held_no_longer_than_one
         let found = bench.json(&["backtest", "--since", "2026-09-21", "--format", "json"]);
         assert!(found.to_string().contains("bad.example"), "{found}");
     }
+    // Who takes the domain away for longer each time is known to bring it back.
+    for gone_for in [900, 7200] {
+        let bench = bench_with_mail(&redelegated((200..368).step_by(6), gone_for, throwaway));
+        bench.run(0, &["poll"]);
+        assert_eq!(mailed(&bench), ["report"], "gone for {gone_for} s");
+    }
     // One that waits for another step: it comes after thirty hours, also where the domain was away for long in between.
     let slow = |turn: usize| {
         let domain = ["alphaone", "bravotwo", "charliex"][turn % 3];
@@ -461,6 +467,46 @@ fn delegation_that_stays_away_ends_its_case_at_the_same_time_however_its_feed_is
         assert_eq!(end(&bench), ("mitigated".into(), ended_at.clone().into()));
         assert_eq!(mailed(&bench), ["report", "closure"]);
     }
+}
+
+#[test]
+fn rotation_that_is_told_as_remove_and_add_every_few_minutes_is_reported_while_it_goes_on() {
+    for minutes in [5, 9] {
+        let (mut feed, zone, bad) = (Feed::default(), "example.", "bad.example.");
+        feed.set(0.0, zone, bad, "NS", &throwaway(0));
+        for turn in 1..90 {
+            let at = 200.0 + (turn * minutes) as f64 / 60.0;
+            feed.set(at, zone, bad, "NS", &[]);
+            feed.set(at + 1.0 / 3600.0, zone, bad, "NS", &throwaway(turn));
+        }
+        let bench = bench_with_mail(&feed);
+        bench.run(0, &["poll"]);
+        assert_eq!(mailed(&bench), ["report"], "every {minutes} minutes");
+    }
+}
+
+#[test]
+fn absence_in_the_zone_above_ends_the_case_of_a_hosted_zone_also_in_one_pass() {
+    let (mut feed, bad) = (Feed::default(), "bad.example.");
+    let own = texts(["ns1.bad.example.", "ns2.bad.example."]);
+    for zone in ["example.", bad] {
+        feed.set(0.0, zone, bad, "NS", &own);
+    }
+    for turn in 0..12 {
+        for (n, host) in own.iter().enumerate() {
+            feed.set(200.0 + 3.0 * turn as f64, bad, host, "A", &[fresh(turn, n)]);
+        }
+    }
+    feed.set(240.0, "example.", bad, "NS", &[]);
+    feed.set(245.0, "example.", bad, "NS", &own);
+    let bench = bench_with_mail(&feed);
+    bench.run(0, &["poll"]);
+    assert_eq!(mailed(&bench), ["report", "closure"]);
+    let case = bench.json(&["cases", "show", bad, "--format", "json"]);
+    let ended_at = (later(240) + Span::seconds(600)).to_string();
+    let log = case["log"].as_array().expect("a log");
+    let end = log.iter().find(|it| it["to"] == "mitigated");
+    assert_eq!(end.expect("it ended")["at"], ended_at, "{case}");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::case::GONE_AFTER;
 use crate::detector::{Moment, Stay};
 use crate::dns::{Name, case_domain};
 use crate::time::{Span, Timestamp};
@@ -49,13 +50,18 @@ pub(in crate::pipeline) fn began_anew(
     times: &[(Moment, bool, Option<Moment>)],
     absence_max: Span,
 ) -> Vec<Timestamp> {
+    // A set may go, and come, name by name.
     let at_end = |end: &Moment| -> BTreeSet<&Name> {
-        let last = names.iter().filter(|it| it.removed == Some(*end));
-        last.map(|it| &it.value).collect()
+        let went = |it: &&Stay<Name>| {
+            let to = it.removed.map(|to| to.at);
+            to.is_some_and(|to| to <= end.at && end.at.since(to) < GONE_AFTER)
+        };
+        names.iter().filter(went).map(|it| &it.value).collect()
     };
     let at_start = |start: &Moment| -> BTreeSet<&Name> {
-        let first = names.iter().filter(|it| it.added == *start);
-        first.map(|it| &it.value).collect()
+        let came =
+            |it: &&Stay<Name>| it.added.at >= start.at && it.added.at.since(start.at) < GONE_AFTER;
+        names.iter().filter(came).map(|it| &it.value).collect()
     };
     let pairs = times.windows(2).filter_map(|pair| {
         let (end, start) = (pair[0].2?, pair[1].0);
@@ -68,6 +74,40 @@ pub(in crate::pipeline) fn began_anew(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn set_that_goes_and_comes_name_by_name_is_the_same_and_another_one_is_not() {
+        let moment = |at: i64| Moment {
+            version_id: at,
+            at: Timestamp::from_unix(at),
+            serial: None,
+            bulk: false,
+            drift: false,
+            shared_count: 0,
+        };
+        let stay = |host: &str, added: i64, removed: Option<i64>| Stay {
+            value: Name::parse(host).expect("valid"),
+            added: moment(added),
+            removed: removed.map(moment),
+            baseline: false,
+        };
+        let anew =
+            |names: &[Stay<Name>]| began_anew(names, &delegated(names, &[]), Span::days(1)).len();
+        let day = 86_400;
+        let stepwise = [
+            stay("a.test.", 0, Some(1_000)),
+            stay("b.test.", 0, Some(1_036)),
+            stay("b.test.", 2 * day, None),
+            stay("a.test.", 2 * day + 36, None),
+        ];
+        assert_eq!(anew(&stepwise), 0);
+        let another = [
+            stay("a.test.", 0, Some(1_000)),
+            stay("b.test.", 0, Some(1_036)),
+            stay("b.test.", 2 * day, None),
+        ];
+        assert_eq!(anew(&another), 1);
+    }
 
     #[test]
     fn suffix_is_judged_for_no_registrant() {

@@ -194,13 +194,19 @@ impl Judge<'_> {
         let Some(at) = at.filter(|at| *at < until) else {
             return Ok(false);
         };
-        if self.has_gone_by(case, at)? {
+        let standing = self.standing(&case.domain, at)?;
+        if standing == Standing::Gone {
             return Ok(false);
         }
         let quick = self.findings.range(at, QUICK_INTERVALS_MAX);
         let is_busy = self.findings.has_many_names(&case.domain)?
             || self.findings.is_busy(&case.domain, &quick)?;
         if is_busy {
+            // That it is gone is judged as soon as it counts as gone.
+            let until = match standing {
+                Standing::Away(gone_at) => until.min(gone_at),
+                _ => until,
+            };
             self.store.desk().set_due(row.id, until)?;
         }
         Ok(is_busy)

@@ -1,8 +1,8 @@
 //! Judges what changed: loads windows, computes purely, moves cases, queues reports.
 
 use crate::case::{
-    Case, CaseEvent, CaseState, GONE_AFTER, GONE_IN_BULK_AFTER, Observation, Standing, Traits,
-    campaign_reference, observe,
+    Case, CaseEvent, CaseState, GONE_AFTER, GONE_AT_LAST_AFTER, Observation, RETURNS_WITHIN,
+    Standing, Traits, campaign_reference, observe,
 };
 use crate::count::counted;
 use crate::detector::{
@@ -91,6 +91,8 @@ pub(in crate::pipeline) struct Judged {
     domains: Vec<(Name, Judgement, Standing)>,
     /// Cases whose change is left for now, each with the time by which it is judged.
     left: Vec<(i64, Timestamp)>,
+    /// Cases whose delegation is away, each with the time from which on it counts as gone.
+    awaited: Vec<(i64, Timestamp)>,
     /// How many values the findings hold.
     value_count: usize,
 }
@@ -121,12 +123,12 @@ impl Judged {
 
     /// Returns whether nothing is to be written.
     fn is_empty(&self) -> bool {
-        self.domains.is_empty() && self.left.is_empty()
+        self.domains.is_empty() && self.left.is_empty() && self.awaited.is_empty()
     }
 
     /// Returns whether no more is to be added.
     pub(in crate::pipeline) fn is_full(&self) -> bool {
-        self.domains.len() + self.left.len() >= CASES_AT_A_TIME
+        self.domains.len() + self.left.len() + self.awaited.len() >= CASES_AT_A_TIME
             || self.value_count >= VALUES_AT_A_TIME
     }
 }
@@ -137,6 +139,8 @@ enum Outcome {
     Judged(Box<Judgement>),
     /// It is judged so long after its case was judged last, at the latest.
     Left(Span),
+    /// Its delegation is away: it is judged when that is back, or counts as gone at this time.
+    Awaited(Timestamp),
 }
 
 /// How a domain is judged at a change.
@@ -310,6 +314,9 @@ impl Judge<'_> {
                     judged.add(domain.clone(), *judgement, self.standing(domain, at)?);
                 }
                 (Outcome::Left(pause), Some(row)) => judged.leave(row, pause),
+                (Outcome::Awaited(gone_at), Some(row)) if !ended.contains(&row.id) => {
+                    judged.awaited.push((row.id, gone_at));
+                }
                 _ => {}
             }
             if judged.is_full() {
@@ -372,6 +379,9 @@ impl Judge<'_> {
     ) -> Result<(), PipelineError> {
         for (id, due_at) in judged.left {
             self.store.desk().set_due(id, due_at)?;
+        }
+        for (id, gone_at) in judged.awaited {
+            self.store.desk().set_due_by(id, gone_at)?;
         }
         let mut moved = BTreeMap::new();
         for (domain, judgement, standing) in judged.domains {
@@ -496,7 +506,7 @@ impl Judge<'_> {
     ///
     /// The nearest zone above that delegates it, or did, says so alone: what the domain's own zone or a probe still
     /// shows was taken down where the delegation was. Where no zone above is watched, they say it. A delegation that went
-    /// less than [`GONE_AFTER`] ago is away, and one that went in a mass change for longer.
+    /// less than [`GONE_AFTER`] ago is away, and one that went in a mass change, or that came back before, for longer.
     pub fn standing(&self, domain: &Name, now: Timestamp) -> Result<Standing, PipelineError> {
         let hold = &self.config.detect.hold_nameservers;
         let mut hosts = BTreeSet::new();
@@ -511,11 +521,16 @@ impl Judge<'_> {
                 apex: zone.apex,
                 owner: domain.clone(),
             };
-            let lately = self
-                .findings
-                .window_until(&key, now - GONE_IN_BULK_AFTER, now)?;
-            let lately: Vec<Stay<Name>> = lately.into_iter().filter_map(as_nameserver).collect();
-            let (there, gone_at) = delegation_at(&lately, now);
+            let delegation_since = |since: Timestamp| -> Result<_, PipelineError> {
+                let stays = self.findings.window_until(&key, since, now)?;
+                let stays: Vec<Stay<Name>> = stays.into_iter().filter_map(as_nameserver).collect();
+                Ok(delegation_at(&stays, now))
+            };
+            let (mut there, mut gone_at) = delegation_since(now - GONE_AT_LAST_AFTER)?;
+            // It went lately: what it did before says for how long it may be away.
+            if there.is_empty() && gone_at.is_some() {
+                (there, gone_at) = delegation_since(now - RETURNS_WITHIN)?;
+            }
             let lookup = self.store.lookup();
             if is_above && (!there.is_empty() || lookup.had_nameservers(&key, now)?) {
                 let is_gone = there.is_empty() && !self.shows_itself(domain, &key.apex, now)?;
@@ -693,7 +708,7 @@ impl Judge<'_> {
     /// of event time [`INTERVALS_MAX`]. A busy one without a case is judged in full once these say anything. One of
     /// many names is busy too, and what is quickly looked at are its names that were `touched`. One at level `review` or
     /// above is judged once in [`REEVALUATE_CHANGED_AFTER`], while no report of it is held. That its delegation is gone
-    /// ends a case at once.
+    /// ends a case at once; that it is away is not judged, so that it puts off no judgement of what it comes back with.
     fn judge_change(
         &self,
         domain: &Name,
@@ -703,8 +718,17 @@ impl Judge<'_> {
     ) -> Result<Outcome, PipelineError> {
         let mut busy = Pace::of_busy(case, now);
         let quick = self.findings.range(now, QUICK_INTERVALS_MAX);
-        if busy == Pace::Later && self.standing(domain, now)? != Standing::Active {
-            busy = Pace::Full;
+        let working =
+            case.filter(|row| row.case.state.is_working() && row.case.evaluated_at <= now);
+        if working.is_some() || busy == Pace::Later {
+            match self.standing(domain, now)? {
+                Standing::Away(gone_at) if working.is_some() => {
+                    return Ok(Outcome::Awaited(gone_at));
+                }
+                Standing::Active => {}
+                _ if busy == Pace::Later => busy = Pace::Full,
+                _ => {}
+            }
         }
         let was_judged = |row: &CaseRow| was_judged_lately(&row.case, now);
         if busy == Pace::Later && case.is_some_and(was_judged) {
@@ -768,11 +792,28 @@ pub(in crate::pipeline) fn delegation_at(
     let there = known.clone().filter(|stay| end(stay).is_none());
     let there = there.map(|stay| stay.value.clone()).collect();
     let last = known.filter_map(end).max_by_key(|end| end.at);
-    let gone_at = last.map(|end| match end.bulk {
-        true => end.at + GONE_IN_BULK_AFTER,
+    let gone_at = last.map(|end| match end.bulk || came_back(stays, now) {
+        true => end.at + GONE_AT_LAST_AFTER,
         false => end.at + GONE_AFTER,
     });
     (there, gone_at)
+}
+
+/// Returns whether a delegation was gone for as long as counts within [`RETURNS_WITHIN`] before `now`, and came back.
+fn came_back(stays: &[Stay<Name>], now: Timestamp) -> bool {
+    let since = now - RETURNS_WITHIN;
+    let known = stays.iter().filter(|stay| stay.added.at <= now);
+    let ends = known.map(|stay| (stay.added.at, stay.removed.map_or(now, |end| end.at)));
+    let mut spans: Vec<(Timestamp, Timestamp)> = ends.filter(|(_, end)| *end > since).collect();
+    spans.sort_unstable();
+    let mut there_until = None;
+    for (added, end) in spans {
+        if there_until.is_some_and(|until| added >= until + GONE_AFTER) {
+            return true;
+        }
+        there_until = there_until.max(Some(end));
+    }
+    false
 }
 
 /// Returns whether a delegation can be watched at all: every rule asks for some change instants in 7 days,

@@ -50,6 +50,10 @@ const TRAITS: Table = Table {
     columns: &["kind", "value", "case_id"],
     on_conflict: "on conflict do nothing",
 };
+/// Whether the domain of a case is at or below an apex, the second value of its statement.
+const IS_BELOW: &str = "?2 = '.' or c.domain = ?2
+                       or substr(c.domain, length(c.domain) - length(?2)) = '.' || ?2";
+
 /// The columns of a case, in the order that [`read_case`] expects.
 const COLUMNS: &str = "c.id, c.domain, z.name as zone, c.verdict, c.level, c.peak_level, c.state, c.score, c.first_detected_at, c.last_change_at, c.evaluated_at, c.revision, c.reported, c.told_size, c.digest_due,
      c.pending_since_at, c.campaign_id, c.told_at, c.reviewed_at, c.thread_id, c.due_at, c.assignee, c.dismissed_as, c.held, c.told_verdicts";
@@ -248,8 +252,9 @@ impl Desk<'_> {
         rows.into_iter().map(|raw| self.finish_case(raw)).collect()
     }
 
-    /// Returns the cases of a zone, or of all, with changes that were left unjudged and are due by a time; in the order
-    /// of their numbers. What is over is judged by the next change. Found by an index of these alone.
+    /// Returns the cases of a zone and of domains at or below it, or all, with changes that were left unjudged and are due by
+    /// a time; in the order of their numbers. A zone above tells that a delegation is away, whichever zone says most of the
+    /// domain. What is over is judged by the next change. Found by an index of these alone.
     pub fn cases_due(
         &self,
         apex: Option<&Name>,
@@ -259,7 +264,7 @@ impl Desk<'_> {
             "select {COLUMNS}
                from abuse_case c {by_due} {IN_ORDER} zone z on z.id = c.zone_id
               where c.due_at <= ?1 and c.state in ('open', 'acknowledged', 'dismissed')
-                    and (cast(?2 as text) is null or z.name = ?2)
+                    and (cast(?2 as text) is null or z.name = ?2 or {IS_BELOW})
               order by c.id",
             by_due = by_index("case_left")
         );
@@ -281,15 +286,15 @@ impl Desk<'_> {
             "select exists (select 1
                               from abuse_case c {by_due} {IN_ORDER} zone z on z.id = c.zone_id
                              where c.due_at <= ?1 and c.state in ('open', 'acknowledged', 'dismissed')
-                                   and z.name = ?3)
+                                   and (z.name = ?2 or {IS_BELOW}))
                     or exists (select 1
                                  from abuse_case c {by_judged} {IN_ORDER} zone z on z.id = c.zone_id
-                                where c.state in ('open', 'acknowledged') and c.evaluated_at <= ?2
-                                      and z.name = ?3)",
+                                where c.state in ('open', 'acknowledged') and c.evaluated_at <= ?3
+                                      and z.name = ?2)",
             by_due = by_index("case_left"),
             by_judged = by_index("case_due")
         );
-        let asked = params![due_by, judged_by, apex.to_string()];
+        let asked = params![due_by, apex.to_string(), judged_by];
         self.store.run(|db| db.value(&sql, asked))
     }
 
@@ -297,6 +302,15 @@ impl Desk<'_> {
     pub fn set_due(&self, id: i64, due_at: Timestamp) -> Result<(), StoreError> {
         self.store.run(|db| {
             let sql = "update abuse_case set due_at = ?2 where id = ?1 and (due_at is null or due_at < ?2)";
+            db.execute(sql, params![id, due_at])
+        })?;
+        Ok(())
+    }
+
+    /// Has the case judged by `due_at`, unless it is due before.
+    pub fn set_due_by(&self, id: i64, due_at: Timestamp) -> Result<(), StoreError> {
+        self.store.run(|db| {
+            let sql = "update abuse_case set due_at = ?2 where id = ?1 and (due_at is null or due_at > ?2)";
             db.execute(sql, params![id, due_at])
         })?;
         Ok(())
