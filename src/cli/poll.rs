@@ -55,7 +55,6 @@ pub fn run(config: Option<&Path>, command: &PollCommand) -> Result<Done, Failure
         let dry = open_dry_run(config)?;
         dry.pipeline.judge().note_watched()?;
         dry.pipeline.judge().judge_anew(&|| true)?;
-        dry.pipeline.judge().judge_stored(&options)?;
         let done = poll(
             &dry.pipeline,
             &wanted,
@@ -95,7 +94,6 @@ pub fn run(config: Option<&Path>, command: &PollCommand) -> Result<Done, Failure
     pipeline.upkeep().record_tables()?;
     pipeline.judge().note_watched()?;
     pipeline.judge().judge_anew(&|| true)?;
-    pipeline.judge().judge_stored(&options)?;
     poll(&pipeline, &wanted, &options, manner)
 }
 

@@ -33,8 +33,12 @@ const PUSHES_WAITING_MAX: usize = 16;
 pub(super) struct Passed {
     /// Which watch had the source looked at.
     pub generation: u64,
-    /// The source's number.
+    /// The source's number in that watch.
     pub source: usize,
+    /// The source's name.
+    pub name: String,
+    /// Whether the next pass goes on where this one ended, before the source's end.
+    pub is_cut: bool,
 }
 
 /// What is to be done with a source.
@@ -199,7 +203,12 @@ impl Crew {
             Work::Pass { generation, source } => {
                 let done = self.pass(pipeline, name);
                 // Nobody waits for it only when the service ends.
-                let _ = self.passed.send(Passed { generation, source });
+                let _ = self.passed.send(Passed {
+                    generation,
+                    source,
+                    name: name.to_owned(),
+                    is_cut: self.common.docket.is_cut(name),
+                });
                 done
             }
             Work::Push(push) => self.take_push(pipeline, name, push),

@@ -54,7 +54,7 @@ pub(super) fn judge(common: &Arc<Common>) {
             }
             noted = Some(generation);
         }
-        if !common.first_reading.is_over() {
+        if !common.first_reading.is_over(common.docket.progress()) {
             common.stop.sleep(LOOK_EVERY);
             continue;
         }

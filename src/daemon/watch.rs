@@ -13,15 +13,16 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use crate::config::{Config, Feeding, ProbeConfig, Source};
+use crate::config::{Config, Feeding, ProbeConfig, Schedule, Source};
 use crate::daemon::agenda::{Agenda, SecondRefreshes, jitter_of};
 use crate::daemon::common::{Common, WATCH, options};
 use crate::daemon::crew::{Crew, Passed};
-use crate::daemon::schedule::Timetable;
+use crate::daemon::schedule::{Due, Timetable};
 use crate::dns::Name;
 use crate::pipeline::{
     AfterTransfer, CatalogOutcome, Pipeline, PipelineError, PollOptions, SweepOutcome,
     TransferOutcome, Transfers, ZoneOutcome, ZoneReport, run_catalog, run_sweep,
+    tell_of_each_other,
 };
 use crate::source::{NotifyTable, Probed};
 use crate::time::{Reading, StepWatch};
@@ -30,6 +31,8 @@ use crate::time::{Reading, StepWatch};
 const ANSWERS_WAITING_MAX: usize = 16;
 /// The longest sleep.
 const SLEEP_MAX: Duration = Duration::from_secs(1);
+/// Whoever has slept for so long did not run meanwhile: the program, or the machine, was suspended. Chosen by hand.
+const PAUSE_MIN: Duration = Duration::from_secs(60);
 
 /// A look beside the loop that ended.
 enum CatalogStep {
@@ -92,16 +95,24 @@ pub(super) async fn watch(
         return;
     };
     pipeline.judge_later(common.docket.clone());
+    // Whether each source is to be read before anything is judged: not after a reload, which stops nothing.
+    let mut reads_first = true;
     while !common.stop.is_set() {
         let noted = common.note_watched(&mut pipeline);
+        let waited = sources_to_wait_for(pipeline.config());
+        match reads_first {
+            true => {
+                common.first_reading.begin(waited.into_iter());
+                common.docket.note_stored();
+            }
+            false => common.first_reading.keep(waited.into_iter()),
+        }
         let watch = noted.and_then(|()| Watch::new(&pipeline, &common, &crew, &senders));
         let ended = match watch {
             Ok(mut watch) => watch.go_on(&mut hearing).await,
             Err(error) => Err(error),
         };
-        if matches!(ended, Ok(Ended::Reloaded)) {
-            common.first_reading.finish();
-        }
+        reads_first = ended.is_err();
         match ended {
             Ok(Ended::Stopped) => return,
             Ok(Ended::Reloaded) => {}
@@ -165,9 +176,14 @@ impl<'a> Watch<'a> {
         let mut source_of = HashMap::new();
         for (i, source) in config.sources.iter().enumerate() {
             let timetable = Timetable::new(&source.schedule);
-            let first = timetable.first(reading);
-            let late = jitter_of(&source.name, first.moment, source.jitter);
-            agenda.put(i, first, late);
+            // What is waited for is read at once, whatever its schedule.
+            if common.first_reading.waits_for(&source.name) {
+                agenda.put(i, Due::at(reading.moment), Duration::ZERO);
+            } else {
+                let first = timetable.first(reading);
+                let late = jitter_of(&source.name, first.moment, source.jitter);
+                agenda.put(i, first, late);
+            }
             timetables.push(timetable);
             let settings = source.transfer();
             let sender = table.add_sender(
@@ -219,10 +235,13 @@ impl<'a> Watch<'a> {
             self.follow_clock();
             self.plan_again()?;
             self.start_due()?;
-            self.common
-                .first_reading
-                .begin(self.passing.keys().copied());
-            match self.next_event(hearing).await {
+            self.end_first_looks();
+            let slept_at = self.pipeline.clock().moment();
+            let event = self.next_event(hearing).await;
+            if self.pipeline.clock().moment().since(slept_at) >= PAUSE_MIN {
+                self.begin_anew();
+            }
+            match event {
                 Event::End => return Ok(Ended::Stopped),
                 Event::Reload => return Ok(Ended::Reloaded),
                 Event::Marked(zone) => self.mark(&zone)?,
@@ -250,6 +269,36 @@ impl<'a> Watch<'a> {
             }
             Some((i, probed)) = self.probes.1.recv() => Event::Probed(i, probed.map(Box::new)),
             () = sleep(wait) => Event::Time,
+        }
+    }
+
+    /// Has each source read before anything else is judged, as at a start.
+    fn begin_anew(&mut self) {
+        tracing::info!(
+            "fluxwatch did not run for a while; each source is read before anything is judged"
+        );
+        let waited = sources_to_wait_for(&self.config);
+        self.common.first_reading.begin(waited.into_iter());
+        // What is stored then is judged in the order of its times.
+        self.common.docket.note_stored();
+        let now = self.pipeline.clock().moment();
+        for (i, source) in self.config.sources.iter().enumerate() {
+            let is_idle = !self.passing.contains_key(&i) && !self.busy.contains(&i);
+            if is_idle && self.common.first_reading.waits_for(&source.name) {
+                self.agenda.hurry(i, now);
+            }
+        }
+    }
+
+    /// Notes which catalogs were looked at for the first time: they and their members.
+    fn end_first_looks(&self) {
+        if !self.in_flight.is_empty() {
+            return;
+        }
+        for (i, source) in self.config.sources.iter().enumerate() {
+            if matches!(source.feeding, Feeding::Catalog(_)) && !self.busy.contains(&i) {
+                self.common.first_reading.end(&source.name);
+            }
         }
     }
 
@@ -327,12 +376,22 @@ impl<'a> Watch<'a> {
     /// Plans the next pass of a source that the crew is done with.
     fn end_pass(&mut self, passed: &Passed) -> Result<(), PipelineError> {
         let i = passed.source;
-        self.common.first_reading.end(i);
+        let first = &self.common.first_reading;
+        // One that is cut off goes on at once while it is waited for.
+        let goes_on = passed.is_cut && first.waits_for(&passed.name);
+        if !passed.is_cut {
+            first.end(&passed.name);
+        }
         // Passes of the watch before say nothing here.
         if passed.generation != self.generation {
             return Ok(());
         }
         match self.passing.remove(&i) {
+            Some(_) if goes_on => {
+                let now = self.pipeline.clock().moment();
+                self.agenda.put(i, Due::at(now), Duration::ZERO);
+                Ok(())
+            }
             Some(began) => {
                 let config = self.config.clone();
                 self.put_next(i, &config.sources[i], began)
@@ -367,6 +426,7 @@ impl<'a> Watch<'a> {
             }
             Err(report) => {
                 self.busy.remove(&i);
+                self.common.first_reading.end(&source.name);
                 self.end_reports(&[report])?;
             }
         }
@@ -377,6 +437,7 @@ impl<'a> Watch<'a> {
     fn take_probed(&mut self, i: usize, probed: Option<Probed>) -> Result<(), PipelineError> {
         let config = self.config.clone();
         let source = &config.sources[i];
+        self.common.docket.note_progress();
         match (probed, &source.feeding) {
             (Some(probed), Feeding::Probe(probe)) => {
                 let report =
@@ -391,6 +452,7 @@ impl<'a> Watch<'a> {
             }
             _ => {
                 self.busy.remove(&i);
+                self.common.first_reading.end(&source.name);
                 tracing::info!(source = %source.name, "source {}: the probe has asked about every domain", source.name);
                 self.pipeline.store().upkeep().checkpoint()?;
             }
@@ -501,6 +563,7 @@ impl<'a> Watch<'a> {
 
     /// Stores what transfers brought, or starts their next parts.
     fn finish_transfers(&mut self, outcomes: Vec<TransferOutcome>) -> Result<(), PipelineError> {
+        self.common.docket.note_progress();
         let zones: Vec<Name> = outcomes.iter().map(|it| it.apex().clone()).collect();
         let ingest = self.pipeline.ingest();
         let after = ingest.finish_transfers(outcomes, &self.options)?;
@@ -519,6 +582,10 @@ impl<'a> Watch<'a> {
         self.end_reports(std::slice::from_ref(&report))?;
         self.plan_second_refresh(&report);
         let Some(i) = i else { return Ok(()) };
+        let source = &self.config.sources[i];
+        if matches!(source.feeding, Feeding::Transfer(_)) {
+            self.common.first_reading.end(&source.name);
+        }
         if self.again.remove(&zone) {
             return self.start_transfer(&zone, i);
         }
@@ -612,4 +679,21 @@ fn watched_apex(source: &Source) -> Option<&Name> {
         Feeding::Catalog(catalog) => Some(&catalog.catalog),
         Feeding::Zonefile(_) | Feeding::Feed(_) | Feeding::Probe(_) => None,
     }
+}
+
+/// Returns the names of the sources that are read before anything is judged. Of those that ask others for a zone by a cron
+/// line, the next time is the one that the line means.
+fn sources_to_wait_for(config: &Config) -> Vec<String> {
+    let sources: Vec<&Source> = config.sources.iter().collect();
+    if !tell_of_each_other(&sources) {
+        return Vec::new();
+    }
+    let is_waited_for = |source: &&Source| match source.feeding {
+        Feeding::Zonefile(_) | Feeding::Feed(_) => true,
+        Feeding::Transfer(_) | Feeding::Catalog(_) | Feeding::Probe(_) => {
+            !matches!(source.schedule, Schedule::Cron(..))
+        }
+    };
+    let waited = sources.into_iter().filter(is_waited_for);
+    waited.map(|source| source.name.clone()).collect()
 }

@@ -50,7 +50,7 @@ pub use ingest::catalog::{
 pub use ingest::feed::FeedImport;
 pub use ingest::files::FileImport;
 pub use ingest::passive::PassiveImport;
-pub use ingest::poll::Transfers;
+pub use ingest::poll::{Transfers, tell_of_each_other};
 pub use ingest::probe::{ProbeAnswers, ProbeJob};
 pub use ingest::transfer::{AfterTransfer, TransferJob, TransferOutcome, run_transfer};
 pub use judge::Judge;

@@ -8,6 +8,7 @@ use fluxwatch::time::{SetClock, Span, Timestamp};
 
 use crate::benign::{Feed, accused, bench};
 use crate::harness::{Bench, poll};
+use crate::support::rows::sql;
 
 /// A feed and the table of networks, with a source of the zone `cust.example.` before them.
 fn sections(path: &str) -> String {
@@ -189,5 +190,108 @@ fn a_case_of_a_zone_whose_file_never_changes_ends_when_its_name_servers_rest() {
         let of_customer = |case: &&serde_json::Value| case["domain"] == "cust.example.";
         let case = cases.iter().find(of_customer).expect("it was opened");
         assert_eq!(case["state"], "mitigated", "{is_touched}: {case}");
+    }
+}
+
+/// A bench with the customer's zone and the feed, its clock, and what polls it at some hours after the beginning.
+fn watched() -> (Bench, impl Fn(&Bench, i64)) {
+    let bench = bench(&moving(0, 1).0);
+    bench.configure(&sections("path = \"cust.zone\""));
+    let clock = Arc::new(SetClock::new(later(990)));
+    let poll_at = move |bench: &Bench, hours| {
+        clock.set(later(hours));
+        poll(&bench.pipeline(clock.clone()));
+    };
+    (bench, poll_at)
+}
+
+/// Returns whether the customer is accused.
+fn is_accused(bench: &Bench) -> bool {
+    accused(bench).contains(&"cust.example.".to_owned())
+}
+
+#[test]
+fn zone_that_failed_before_it_was_noted_since_when_is_not_seen_since_it_was_seen_last() {
+    for is_upgraded in [true, false] {
+        let (bench, poll_at) = watched();
+        write_at(&bench, "cust.zone", 989, customer(1, "op.test"));
+        poll_at(&bench, 990);
+        fs::remove_file(bench.path().join("cust.zone")).expect("it was there");
+        poll_at(&bench, 991);
+        if is_upgraded {
+            sql(&bench, "update zone set failed_at = null");
+        }
+        bench.write("f.ndjson", moving(1000, 1024).0);
+        poll_at(&bench, 1024);
+        assert!(!is_accused(&bench), "{is_upgraded}");
+    }
+}
+
+#[test]
+fn a_clock_that_was_ahead_lets_nothing_count_that_moves_while_a_zone_cannot_be_read() {
+    // At the first attempt that failed; at the last one that did not.
+    for [seen, failed] in [[990, 1100], [1100, 991]] {
+        let (bench, poll_at) = watched();
+        write_at(&bench, "cust.zone", 989, customer(1, "op.test"));
+        poll_at(&bench, seen);
+        fs::remove_file(bench.path().join("cust.zone")).expect("it was there");
+        poll_at(&bench, failed);
+        poll_at(&bench, 999);
+        bench.write("f.ndjson", moving(1000, 1024).0);
+        poll_at(&bench, 1024);
+        assert!(!is_accused(&bench), "{seen} {failed}");
+    }
+}
+
+#[test]
+fn a_zone_that_a_clock_ahead_says_is_seen_again_is_not_unseen_until_then() {
+    let (bench, poll_at) = watched();
+    write_at(&bench, "cust.zone", 989, customer(1, "op.test"));
+    poll_at(&bench, 990);
+    fs::remove_file(bench.path().join("cust.zone")).expect("it was there");
+    poll_at(&bench, 991);
+    write_at(&bench, "cust.zone", 989, customer(1, "op.test"));
+    poll_at(&bench, 1100);
+    poll_at(&bench, 999);
+    bench.write("f.ndjson", moving(1000, 1024).0);
+    poll_at(&bench, 1024);
+    assert!(is_accused(&bench));
+}
+
+#[test]
+fn what_moves_while_a_feed_cannot_be_read_accuses_nobody_and_is_judged_once_it_is_read() {
+    for has_left in [false, true] {
+        let bench = bench(&moving(0, 1).0);
+        let of_customer = sections("path = \"cust.ndjson\"\ncomplete = true");
+        bench.configure(&of_customer.replace("kind = \"zonefile\"", "kind = \"feed\""));
+        let clock = Arc::new(SetClock::new(later(990)));
+        let poll_at = |hours| {
+            clock.set(later(hours));
+            poll(&bench.pipeline(clock.clone()));
+        };
+        let set = |feed: &mut Feed, at: f64, host: &str| {
+            let hosts = [1, 2].map(|n| format!("ns{n}.{host}."));
+            feed.set(at, "cust.example.", "cust.example.", "NS", &hosts);
+        };
+        let mut feed = Feed::default();
+        set(&mut feed, 0.0, "op.test");
+        let path = bench.write("cust.ndjson", &feed.0);
+        poll_at(990);
+        let away = bench.path().join("away");
+        fs::rename(&path, &away).expect("moved");
+        poll_at(991);
+        bench.write("f.ndjson", moving(1000, 1024).0);
+        poll_at(1024);
+        assert_eq!(accused(&bench), ["op.test."], "it cannot be seen");
+        if has_left {
+            set(&mut feed, 999.5, "other.test");
+        }
+        fs::rename(&away, &path).expect("moved");
+        bench.write("cust.ndjson", &feed.0);
+        poll_at(1025);
+        assert_eq!(is_accused(&bench), !has_left, "it is read again");
+        if !has_left {
+            assert_eq!(level_at(&bench, 1024).as_deref(), Some("report"));
+        }
     }
 }

@@ -4,6 +4,7 @@
 use std::fs;
 use std::sync::Arc;
 
+use fluxwatch::pipeline::{PollOptions, ZoneReport};
 use fluxwatch::time::{SetClock, Span, Timestamp};
 
 use crate::benign::{Feed, accused, bench};
@@ -548,32 +549,52 @@ fn feeds(names: [&str; 2]) -> String {
     )
 }
 
-#[test]
-fn what_two_feeds_tell_of_a_standstill_is_judged_once_both_are_read() {
-    let hosts = texts(["ns1.op.example.", "ns2.op.example."]);
-    let hoster = |hours: std::ops::Range<usize>| {
-        let mut feed = Feed::default();
-        for hour in hours {
-            for (n, host) in hosts.iter().enumerate() {
-                feed.set(hour as f64, "op.example.", host, "A", &[fresh(hour, n)]);
-            }
+/// What the two name servers of a hoster tell at some hours.
+fn hoster(hours: std::ops::Range<usize>) -> String {
+    let mut feed = Feed::default();
+    for hour in hours {
+        for n in [1, 2] {
+            let host = format!("ns{n}.op.example.");
+            feed.set(hour as f64, "op.example.", &host, "A", &[fresh(hour, n)]);
         }
+    }
+    feed.0
+}
+
+/// A domain that uses them from the beginning on, and that it left in the second hour.
+fn customer_that_leaves() -> [String; 2] {
+    let set = |at, hosts: [&str; 2]| {
+        let mut feed = Feed::default();
+        feed.set(at, "one.test.", "one.test.", "NS", &texts(hosts));
         feed.0
     };
-    let mut customer = Feed::default();
-    customer.set(0.0, "one.test.", "one.test.", "NS", &hosts);
-    let before = customer.0.clone();
-    let others = texts(["ns1.new.test.", "ns2.new.test."]);
-    customer.set(1.1, "one.test.", "one.test.", "NS", &others);
-    for order in [["op", "cust"], ["cust", "op"]] {
-        for is_service in [false, true] {
+    [
+        set(0.0, ["ns1.op.example.", "ns2.op.example."]),
+        set(1.1, ["ns1.new.test.", "ns2.new.test."]),
+    ]
+}
+
+#[test]
+fn what_two_feeds_tell_of_a_standstill_is_judged_once_both_are_read() {
+    let [before, left] = customer_that_leaves();
+    let late = ["jitter = \"4m\"\n", "cron = \"0 0 0 1 1 *\"\n"];
+    for (order, is_service, late) in [
+        (["op", "cust"], false, ""),
+        (["cust", "op"], false, ""),
+        (["op", "cust"], true, ""),
+        (["cust", "op"], true, ""),
+        (["op", "cust"], true, late[0]),
+        (["op", "cust"], true, late[1]),
+    ] {
+        {
             let bench = bench("");
-            bench.configure(&feeds(order));
+            let path = "path = \"cust.ndjson\"\n";
+            bench.configure(&feeds(order).replace(path, &format!("{path}{late}")));
             bench.write("op.ndjson", hoster(0..1));
             bench.write("cust.ndjson", &before);
             bench.run(0, &["poll"]);
             bench.write("op.ndjson", hoster(0..61));
-            bench.write("cust.ndjson", &customer.0);
+            bench.write("cust.ndjson", format!("{before}{left}"));
             let found = || !accused(&bench).is_empty();
             if is_service {
                 let running = Running::start(&bench, &["run"]);
@@ -581,7 +602,88 @@ fn what_two_feeds_tell_of_a_standstill_is_judged_once_both_are_read() {
                 running.stop();
             }
             bench.run(0, &["poll"]);
-            assert_eq!(accused(&bench), ["op.example."], "{order:?} {is_service}");
+            let what = format!("{order:?} {is_service} {late}");
+            assert_eq!(accused(&bench), ["op.example."], "{what}");
+        }
+    }
+}
+
+#[test]
+fn what_a_pass_that_was_killed_stored_is_judged_once_the_next_has_read_the_others() {
+    let [before, left] = customer_that_leaves();
+    let bench = bench("");
+    bench.configure(&feeds(["op", "cust"]));
+    bench.write("op.ndjson", hoster(0..1));
+    bench.write("cust.ndjson", &before);
+    bench.run(0, &["poll"]);
+    bench.write("op.ndjson", hoster(0..61));
+    // Killed when the first feed was stored.
+    let mut killed = bench.pipeline(Arc::new(SetClock::new(later(62))));
+    killed.judge_later(Arc::default());
+    let config = killed.config().clone();
+    let sources: Vec<_> = config.sources.iter().take(1).collect();
+    let options = PollOptions::default();
+    let runtime = tokio::runtime::Runtime::new().expect("made");
+    let (ingest, mut hear) = (killed.ingest(), |_: ZoneReport| {});
+    let pass = ingest.poll(&sources, None, &options, &mut hear);
+    runtime.block_on(pass).expect("read");
+    drop(killed);
+    bench.write("cust.ndjson", format!("{before}{left}"));
+    bench.run(0, &["poll"]);
+    assert_eq!(accused(&bench), ["op.example."]);
+}
+
+#[test]
+fn files_of_one_spool_and_exports_of_one_import_are_judged_in_the_order_of_their_times() {
+    let [before, left] = customer_that_leaves();
+    for names in [["1", "2"], ["2", "1"]] {
+        let bench = bench("");
+        let spool = "[[source]]\nname = \"spool\"\nkind = \"feed\"\npath = \"spool\"\ncomplete = true\n[enrich]\nasn = \"asn.csv\"\n";
+        bench.configure(spool);
+        let put = |name: &str, text: &str| bench.write(&format!("spool/{name}.ndjson"), text);
+        put("1", &hoster(0..1));
+        put("2", &before);
+        bench.run(0, &["poll"]);
+        put(names[0], &hoster(1..61));
+        put(names[1], &left);
+        bench.run(0, &["poll"]);
+        assert_eq!(accused(&bench), ["op.example."], "{names:?}");
+    }
+    let bench = bench("");
+    bench.configure("[enrich]\nasn = \"asn.csv\"\n");
+    bench.write("all.ndjson", format!("{before}{}{left}", hoster(0..61)));
+    let path = bench.path().join("all.ndjson").display().to_string();
+    bench.run(0, &["import", "feed", &path, "--complete"]);
+    assert_eq!(accused(&bench), ["op.example."], "imported");
+}
+
+#[test]
+fn what_is_of_later_times_than_a_pass_that_was_cut_off_told_of_waits_for_the_next() {
+    let [before, left] = customer_that_leaves();
+    let bench = bench("");
+    bench.configure(&format!(
+        "{}[limits]\nfile = \"1s\"\n",
+        feeds(["op", "cust"])
+    ));
+    bench.write("op.ndjson", hoster(0..1));
+    bench.write("cust.ndjson", &before);
+    bench.run(0, &["poll"]);
+    bench.write("op.ndjson", hoster(0..61));
+    let mut others = Feed::default();
+    for n in 0..40_000 {
+        let at = 1.0 + f64::from(n) / 1_000_000.0;
+        let host = format!("h{n}.one.test.");
+        others.set(at, "one.test.", &host, "A", &["10.1.2.3".to_owned()]);
+    }
+    bench.write("cust.ndjson", format!("{before}{}{left}", others.0));
+    let mut passes = 0;
+    loop {
+        passes += 1;
+        let told = bench.command(&["poll"]).output().expect("it runs");
+        let accused = accused(&bench);
+        assert!(!accused.contains(&"one.test.".to_owned()), "pass {passes}");
+        if told.status.success() {
+            break assert_eq!(accused, ["op.example."], "pass {passes}");
         }
     }
 }

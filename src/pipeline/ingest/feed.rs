@@ -18,6 +18,7 @@ use crate::dns::{Name, Rdata, Record, RecordType, Serial};
 use crate::file;
 use crate::pipeline::error::{PipelineError, away};
 use crate::pipeline::ingest::aside::Aside;
+use crate::pipeline::judge::docket::Docket;
 use crate::pipeline::outcome::{PollOptions, StoredSummary, ZoneOutcome, ZoneReport};
 use crate::source::{
     FeedLine, FeedOp, FeedReader, FeedSubject, OverLimit, file_identity, find_feed_parts,
@@ -138,10 +139,23 @@ struct FeedPass<'a> {
     pushed: Option<HashMap<Name, Option<String>>>,
     /// When a pass over a growing file ends: the next one goes on there.
     until: Option<Instant>,
+    /// Whether the pass ended before its source did, so that the next one goes on.
+    cut: Option<Cut>,
+    /// Whether the source, or the rest of it, could not be read.
+    is_unseen: bool,
     /// Whether several instants become durable together: not where nobody knows when the next line comes.
     gathers: bool,
     /// The transaction of instants that are stored and judged and not yet durable, and when it began.
     group: Option<(StoreTx<'a>, Instant)>,
+}
+
+/// What a pass that ended before its source did had read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Cut {
+    /// The first part of a file, which is in the order of its times.
+    File,
+    /// Some files of a spool, of whatever times.
+    Spool,
 }
 
 /// The version that the lines of one instant become.
@@ -210,8 +224,21 @@ impl<'a> Ingest<'a> {
         self.end_pass(pass, name, fault)
     }
 
-    /// Reads a whole feed by hand, from a file or from any other input.
+    /// Reads a whole feed by hand, from a file or from any other input. It is judged once all is read: exports that were joined
+    /// tell of the same days one after the other.
     pub fn import_feed(
+        &self,
+        import: FeedImport<'_>,
+        options: &PollOptions,
+    ) -> Result<Vec<ZoneReport>, PipelineError> {
+        let held = Docket::of_pass();
+        let reports = self.judging_later(&held).read_import(import, options)?;
+        self.judge.take_over_import(&held, options)?;
+        Ok(reports)
+    }
+
+    /// Reads a whole feed by hand.
+    fn read_import(
         &self,
         import: FeedImport<'_>,
         options: &'a PollOptions,
@@ -256,6 +283,8 @@ impl<'a> Ingest<'a> {
             aside: Aside::new(source),
             pushed: None,
             until: None,
+            cut: None,
+            is_unseen: false,
             gathers: self.docket.is_none_or(|docket| docket.is_of_pass),
             group: None,
         })
@@ -269,10 +298,25 @@ impl<'a> Ingest<'a> {
         fault: Option<Refusal>,
     ) -> Result<Vec<ZoneReport>, PipelineError> {
         let now = self.clock.now();
-        self.store
-            .zones()
-            .record_source_attempt(pass.source, now, fault.as_ref())?;
-        self.finish_feed(pass, name, fault)
+        let (zones, source) = (self.store.zones(), pass.source);
+        let is_look = pass.follows.is_some() && pass.pushed.is_none();
+        let is_unseen = pass.is_unseen;
+        if is_look && !is_unseen && pass.cut.is_none() {
+            zones.note_feed_seen(source, now)?;
+        }
+        zones.record_source_attempt(source, now, fault.as_ref())?;
+        if let (Some(docket), Some(follows), None) = (self.docket, pass.follows, &pass.pushed) {
+            let told = self.store.zones().source_status(pass.source)?.last_event_at;
+            match pass.cut {
+                None => docket.note_read(follows),
+                Some(cut) => docket.note_cut(follows, told.filter(|_| cut == Cut::File)),
+            }
+        }
+        let reports = self.finish_feed(pass, name, fault)?;
+        if is_look && is_unseen {
+            zones.note_feed_unseen(source, now)?;
+        }
+        Ok(reports)
     }
 
     /// Reads what is new in a feed that is one growing file, through rotations. Returns what went wrong.
@@ -292,7 +336,10 @@ impl<'a> Ingest<'a> {
         };
         let (parts, is_lost) = match find_feed_parts(path, position.file) {
             Ok(parts) => parts,
-            Err(error) => return Ok(Some(away(path, &error))),
+            Err(error) => {
+                pass.is_unseen = true;
+                return Ok(Some(away(path, &error)));
+            }
         };
         let mut fault = is_lost.then(|| {
             Refusal::Rotated(format!(
@@ -310,7 +357,10 @@ impl<'a> Ingest<'a> {
             let is_quiet = part.is_whole && self.is_quiet(&part.path);
             let (file, mut reader) = match self.open_feed(&part.path, position) {
                 Ok(opened) => opened,
-                Err(error) => return Ok(Some(unreadable(&part.path, error))),
+                Err(error) => {
+                    pass.is_unseen = true;
+                    return Ok(Some(unreadable(&part.path, error)));
+                }
             };
             if part.goes_on && position.offset > 0 && reader.offset() == 0 {
                 fault = Some(Refusal::Rotated(format!(
@@ -337,8 +387,10 @@ impl<'a> Ingest<'a> {
                 let place = format!("{}: after line {line}", part.path.display());
                 fault = Some(broken_input(&place, &error));
                 if OverLimit::is_in(&error) {
+                    pass.cut = Some(Cut::File);
                     break;
                 }
+                pass.is_unseen = true;
             }
             if part.is_whole && !is_quiet {
                 break;
@@ -371,12 +423,16 @@ impl<'a> Ingest<'a> {
         };
         let files = match list_spool(folder) {
             Ok(files) => files,
-            Err(error) => return Ok(Some(unreadable(folder, &error))),
+            Err(error) => {
+                pass.is_unseen = true;
+                return Ok(Some(unreadable(folder, &error)));
+            }
         };
         let mut fault = None;
         let until = Instant::now() + self.file_time();
         for path in files {
             if Instant::now() >= until {
+                pass.cut = Some(Cut::Spool);
                 let place = format!("{} and what follows it", path.display());
                 return Ok(Some(broken_input(&place, &self.pass_over())));
             }
@@ -390,7 +446,10 @@ impl<'a> Ingest<'a> {
                     broken
                 }
                 // The folder was taken away while it was read.
-                Err(error) if !folder.is_dir() => return Ok(Some(unreadable(folder, &error))),
+                Err(error) if !folder.is_dir() => {
+                    pass.is_unseen = true;
+                    return Ok(Some(unreadable(folder, &error)));
+                }
                 Err(error) => Some(error),
             };
             let end = if broken.is_some() { "failed" } else { "done" };
@@ -463,6 +522,9 @@ impl<'a> Ingest<'a> {
                 return Ok(Some(self.pass_over()));
             }
             self.end_old_group(pass)?;
+            if let Some(docket) = self.docket {
+                docket.note_progress();
+            }
             let line = match reader.next_line(is_whole) {
                 Ok(Some(line)) => line,
                 Ok(None) => return Ok(None),

@@ -156,10 +156,43 @@ impl Ingest<'_> {
     /// Looks once at every one of `sources`; of catalogs, only at the members in `wanted`, if any are
     /// named. `on_report` hears of each zone as it is done.
     ///
+    /// Where one source may tell what another one has to know, all that is stored and not judged is judged once all are read,
+    /// in the order of its times: after a standstill one tells of days of which the next says who had left by then. That
+    /// is so as well of what a pass that was killed left.
+    ///
     /// # Errors
     ///
     /// [`PipelineError`]; what a source did wrong is in its report.
     pub async fn poll(
+        &self,
+        sources: &[&Source],
+        wanted: Option<&HashSet<Name>>,
+        options: &PollOptions,
+        on_report: &mut dyn FnMut(ZoneReport),
+    ) -> Result<(), PipelineError> {
+        let held = Docket::of_pass();
+        let together = self.judging_later(&held);
+        let reading = match self.docket {
+            None if tell_of_each_other(sources) => {
+                held.note_stored();
+                &together
+            }
+            None => {
+                self.judge.judge_stored(options)?;
+                self
+            }
+            Some(_) => self,
+        };
+        reading
+            .read_sources(sources, wanted, options, on_report)
+            .await?;
+        self.judge.take_over_in_order(&held, options)?;
+        // A command leaves no log behind that the next reader would have to go through.
+        Ok(self.store.upkeep().checkpoint()?)
+    }
+
+    /// Looks once at every one of some sources.
+    async fn read_sources(
         &self,
         sources: &[&Source],
         wanted: Option<&HashSet<Name>>,
@@ -181,7 +214,19 @@ impl Ingest<'_> {
                 Feeding::Zonefile(_) | Feeding::Feed(_) | Feeding::Probe(_) => {}
             }
         }
-        self.poll_recorded(sources, options, on_report)?;
+        for source in sources {
+            match &source.feeding {
+                Feeding::Zonefile(files) => self
+                    .poll_files(&source.name, files, options)?
+                    .into_iter()
+                    .for_each(&mut *on_report),
+                Feeding::Feed(feed) => self
+                    .poll_feed(&source.name, feed, options)?
+                    .into_iter()
+                    .for_each(&mut *on_report),
+                Feeding::Transfer(_) | Feeding::Catalog(_) | Feeding::Probe(_) => {}
+            }
+        }
         for source in sources {
             if let Feeding::Probe(config) = &source.feeding {
                 self.poll_probe(source, config, options, on_report).await?;
@@ -198,41 +243,7 @@ impl Ingest<'_> {
                 }
             }
         }
-        self.judge.judge_seen_again(options)?;
-        // A command leaves no log behind that the next reader would have to go through.
-        Ok(self.store.upkeep().checkpoint()?)
-    }
-
-    /// Reads zone files and feeds. Where there are several, what they stored is judged once all are read: after a standstill
-    /// one tells of days of which the next says who had left by then.
-    fn poll_recorded(
-        &self,
-        sources: &[&Source],
-        options: &PollOptions,
-        on_report: &mut dyn FnMut(ZoneReport),
-    ) -> Result<(), PipelineError> {
-        let is_recorded =
-            |it: &&&Source| matches!(it.feeding, Feeding::Zonefile(_) | Feeding::Feed(_));
-        let held = Docket::of_pass();
-        let together = self.judging_later(&held);
-        let reading = match sources.iter().filter(is_recorded).nth(1) {
-            Some(_) if self.docket.is_none() => &together,
-            _ => self,
-        };
-        for source in sources {
-            match &source.feeding {
-                Feeding::Zonefile(files) => reading
-                    .poll_files(&source.name, files, options)?
-                    .into_iter()
-                    .for_each(&mut *on_report),
-                Feeding::Feed(feed) => reading
-                    .poll_feed(&source.name, feed, options)?
-                    .into_iter()
-                    .for_each(&mut *on_report),
-                Feeding::Transfer(_) | Feeding::Catalog(_) | Feeding::Probe(_) => {}
-            }
-        }
-        self.judge.take_over_in_order(&held, options)
+        Ok(())
     }
 
     /// Asks once about every domain of a probe.
@@ -254,5 +265,19 @@ impl Ingest<'_> {
             on_report(self.take_probed(source, config, probed, options)?);
         }
         Ok(())
+    }
+}
+
+/// Returns whether what one of these sources tells of a time may stand in another one, or in another file or zone of the
+/// same: all but a single zone that is transferred, and a single zone or feed that is in the order of its times.
+pub fn tell_of_each_other(sources: &[&Source]) -> bool {
+    match sources {
+        [] => false,
+        [source] => match &source.feeding {
+            Feeding::Transfer(_) | Feeding::Zonefile(_) => false,
+            Feeding::Feed(feed) => feed.path.as_ref().is_some_and(|path| path.is_dir()),
+            Feeding::Catalog(_) | Feeding::Probe(_) => true,
+        },
+        _ => true,
     }
 }

@@ -4,7 +4,7 @@
 //! notes its zones anew.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -29,6 +29,11 @@ pub struct Docket {
     pub(in crate::pipeline) joiner_count: AtomicUsize,
     /// Whether whoever adds to it empties it afterwards, so that nobody judges meanwhile.
     pub(in crate::pipeline) is_of_pass: bool,
+    /// How much was read: lines, and what came over the network.
+    progress: AtomicU64,
+    /// Sources whose last pass ended before they were read to their end, each with the time up to which it tells all; none
+    /// if there is no such time.
+    cut: Mutex<HashMap<String, Option<Timestamp>>>,
 }
 
 /// Lines are being added to a version of a zone that may have been judged: until this is dropped, after the commit.
@@ -110,6 +115,42 @@ impl Docket {
     pub fn note_stored(&self) {
         self.waiting().stored = true;
         self.noted.notify_one();
+    }
+
+    /// Notes that something was read.
+    pub fn note_progress(&self) {
+        self.progress.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Returns a number that moves on with all that is read.
+    pub fn progress(&self) -> u64 {
+        self.progress.load(Ordering::Relaxed)
+    }
+
+    /// Notes that a source was read to its end, or cannot be.
+    pub(in crate::pipeline) fn note_read(&self, source: &str) {
+        self.cut().remove(source);
+    }
+
+    /// Notes that the next pass over a source goes on where this one ended, and up to which time it was read, if it is in the
+    /// order of its times.
+    pub(in crate::pipeline) fn note_cut(&self, source: &str, until: Option<Timestamp>) {
+        self.cut().insert(source.to_owned(), until);
+    }
+
+    /// Returns whether the last pass over a source ended before its end.
+    pub fn is_cut(&self, source: &str) -> bool {
+        self.cut().contains_key(source)
+    }
+
+    /// Returns up to which time all sources were read; `None` if each was to its end.
+    pub(in crate::pipeline) fn cut_at(&self) -> Option<Option<Timestamp>> {
+        self.cut().values().copied().min()
+    }
+
+    /// Locks what was cut off. Nothing panics while it is locked.
+    fn cut(&self) -> MutexGuard<'_, HashMap<String, Option<Timestamp>>> {
+        self.cut.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes that a view of a zone may have versions that are not judged.

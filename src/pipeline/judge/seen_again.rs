@@ -5,7 +5,7 @@
 
 use crate::pipeline::judge::Judge;
 use crate::pipeline::judge::detect::Judged;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::dns::Name;
 use crate::pipeline::error::PipelineError;
@@ -13,8 +13,8 @@ use crate::pipeline::outcome::PollOptions;
 use crate::store::GapToJudge;
 use crate::time::Timestamp;
 
-/// The most versions that are looked through. Chosen by hand.
-const VERSIONS_MAX: usize = 100_000;
+/// The most versions that are looked through, the newest: those of some days of a feed of one change a second. Chosen by hand.
+const VERSIONS_MAX: usize = 500_000;
 /// The most name servers whose users are looked for. Chosen by hand.
 const HOSTS_MAX: usize = 100_000;
 /// The most of their users that are judged. Chosen by hand.
@@ -73,8 +73,9 @@ impl Judge<'_> {
         };
         let mut moved: BTreeMap<Name, Timestamp> = BTreeMap::new();
         let (zones, lookup) = (self.store.zones(), self.store.lookup());
-        let (mut zone, mut left_out) = (None, false);
-        for found in lookup.versions_since(since, VERSIONS_MAX)? {
+        let versions = lookup.versions_since(since, VERSIONS_MAX)?;
+        let (mut zone, mut left_out) = (None, versions.len() >= VERSIONS_MAX);
+        for found in versions {
             // What moved in a zone that nobody saw is told by its own versions.
             if gaps.iter().all(|gap| gap.apex == found.apex) {
                 continue;
@@ -105,12 +106,17 @@ impl Judge<'_> {
             }
         }
         let hosts: BTreeSet<Name> = moved.keys().cloned().collect();
+        let mut by_apex: HashMap<&Name, Vec<&GapToJudge>> = HashMap::new();
+        for gap in gaps {
+            by_apex.entry(&gap.apex).or_default().push(gap);
+        }
         let mut due: BTreeMap<Name, Timestamp> = BTreeMap::new();
         for (host, users) in lookup.users_by_host(&hosts, USERS_MAX)? {
             left_out |= users.count > users.names.len();
             let moved_at = moved[&host];
             for user in users.names {
-                let above = gaps.iter().filter(|gap| user.is_at_or_below(&gap.apex));
+                let zones = std::iter::successors(Some(user.clone()), Name::parent);
+                let above = zones.filter_map(|zone| by_apex.get(&zone)).flatten();
                 let missed = above.filter(|gap| moved_at > gap.from);
                 if let Some(seen_at) = missed.map(|gap| gap.to).max() {
                     let at = due.entry(user).or_insert(seen_at);
@@ -122,7 +128,7 @@ impl Judge<'_> {
             let zones = gaps.len();
             tracing::warn!(
                 zones,
-                "more moved while {zones} zones could not be seen than is judged now that they are: {HOSTS_MAX} name servers, {USERS_MAX} names on them; the others are judged when they change again"
+                "more moved while {zones} zones could not be seen than is judged now that they are: the newest {VERSIONS_MAX} versions, {HOSTS_MAX} name servers, {USERS_MAX} names on them; the others are judged when they change again"
             );
         }
         Ok(due)

@@ -10,6 +10,7 @@ use crate::pipeline::error::PipelineError;
 use crate::pipeline::outcome::PollOptions;
 use crate::pipeline::parts::WAITS_KEY;
 use crate::store::{Store, StoreError, ZoneState};
+use crate::time::Timestamp;
 
 /// How many stored versions are judged before it is asked anew which is the oldest.
 const VERSIONS_AT_A_TIME: usize = 1000;
@@ -23,17 +24,28 @@ impl Judge<'_> {
     /// Judges every version of every zone that was stored while judging waited, or by a program that was killed
     /// before it judged, in the order of their times. Does nothing while judging waits.
     pub fn judge_stored(&self, options: &PollOptions) -> Result<(), PipelineError> {
-        while !self.parts.is_waiting() && !self.judge_oldest(options, &|| true)? {}
+        self.judge_stored_until(None, options)
+    }
+
+    /// [`Judge::judge_stored`] of what is of a time or an earlier one, if one is given.
+    pub(in crate::pipeline) fn judge_stored_until(
+        &self,
+        until: Option<Timestamp>,
+        options: &PollOptions,
+    ) -> Result<(), PipelineError> {
+        while !self.parts.is_waiting() && !self.judge_oldest(until, options, &|| true)? {}
         Ok(self.store.lookup().write_judged()?)
     }
 
-    /// Judges the oldest versions that are stored and not judged, of whatever zone, as long as `goes_on` says so.
-    /// Returns whether none is left. What was imported is left to whoever imported it.
+    /// Judges the oldest versions that are stored and not judged, of whatever zone, as long as `goes_on` says so, and those of
+    /// times after `until` not, if that is given. Returns whether none is left. What was imported is left to whoever
+    /// imported it.
     ///
     /// A version's turn is never before that of one of its zone that was stored before it: the zone's row says up to
     /// which one it is judged.
     pub(in crate::pipeline) fn judge_oldest(
         &self,
+        until: Option<Timestamp>,
         options: &PollOptions,
         goes_on: &dyn Fn() -> bool,
     ) -> Result<bool, PipelineError> {
@@ -50,6 +62,10 @@ impl Judge<'_> {
         for waiting in versions {
             if !goes_on() {
                 return Ok(false);
+            }
+            if until.is_some_and(|until| waiting.at > until) {
+                // Those that follow are no older, or were stored after it in its zone.
+                return Ok(true);
             }
             let key = (waiting.apex, waiting.view);
             if !zones.contains_key(&key) {

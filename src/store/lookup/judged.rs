@@ -199,7 +199,8 @@ impl Lookup<'_> {
         rows.into_iter().map(read).collect()
     }
 
-    /// Returns the versions of all zones after a time, zone by zone, at most `limit`. Leaves out what passive DNS tells.
+    /// Returns the versions of all zones after a time, zone by zone, the newest `limit` of them. Leaves out what passive DNS
+    /// tells.
     pub fn versions_since(
         &self,
         since: Timestamp,
@@ -210,7 +211,7 @@ impl Lookup<'_> {
                 "select z.name, z.view, v.id, v.observed_at
                    from zone z {IN_ORDER} version v on v.zone_id = z.id and v.observed_at > ?1
                   where z.view <> 'passive'
-                  order by z.name, z.view, v.id limit ?2"
+                  order by v.observed_at desc, v.id desc limit ?2"
             );
             db.query(&sql, params![since, limit as i64], |row| {
                 Ok((
@@ -231,7 +232,13 @@ impl Lookup<'_> {
                 at,
             })
         };
-        rows.into_iter().map(read).collect()
+        let found: Result<Vec<WaitingVersion>, StoreError> = rows.into_iter().map(read).collect();
+        let mut found = found?;
+        found.sort_by(|one, other| {
+            let key = |it: &WaitingVersion| (it.view.word(), it.version_id);
+            (&one.apex, key(one)).cmp(&(&other.apex, key(other)))
+        });
+        Ok(found)
     }
 
     /// Returns addresses that stand in the zones now, found among so many records.
@@ -398,6 +405,35 @@ mod tests {
             }
         }
         assert!(waiting().is_empty());
+    }
+
+    #[test]
+    fn newest_versions_since_a_time_are_kept_where_there_are_too_many() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let options = StoreOptions {
+            reverse_index: true,
+            create: true,
+        };
+        let store = Store::open(folder.path().join("f.db"), options).expect("made");
+        for step in 0..4_u8 {
+            let at = START + i64::from(step) * HOUR;
+            tell(
+                &store,
+                at,
+                "bad.example",
+                &[Rdata::A([192, 0, 2, step].into())],
+            );
+        }
+        let times = |limit| -> Vec<i64> {
+            let since = Timestamp::from_unix(START);
+            let found = store.lookup().versions_since(since, limit).expect("read");
+            found
+                .iter()
+                .map(|it| (it.at.unix() - START) / HOUR)
+                .collect()
+        };
+        assert_eq!(times(9), [1, 2, 3]);
+        assert_eq!(times(2), [2, 3]);
     }
 
     #[test]

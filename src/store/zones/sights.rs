@@ -8,7 +8,7 @@ use crate::dns::Name;
 use crate::store::caches::Unseen;
 use crate::store::door::params;
 use crate::store::error::StoreError;
-use crate::store::keys::ZoneId;
+use crate::store::keys::{SourceId, ZoneId};
 use crate::store::zones::Zones;
 use crate::time::{Span, Timestamp};
 
@@ -20,6 +20,9 @@ const RHYTHM_SPAN: Span = Span::days(28);
 const RHYTHM_SPAN_MIN: Span = Span::days(7);
 /// The reason of a gap between two files of which the later one was late.
 const LATE: &str = "late";
+/// The reason of a gap in which a feed could not be read: what happened in it is known once its lines are read, so that it only
+/// says what is to be judged.
+const OF_FEED: &str = "feed unreadable";
 
 /// A time in which a zone could not be seen, after which nobody has judged what moved in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,22 +70,28 @@ impl Zones<'_> {
     fn failed_at(&self, zone: ZoneId, at: Timestamp) -> Result<(Option<Unseen>, bool), StoreError> {
         self.store.run(|db| {
             // The last time goes on until the version that ends it is stored and judged.
-            let sql = "select min(since_at) as since_at, min(known_at) as known_at,
+            let sql = format!("select min(since_at) as since_at, min(known_at) as known_at,
                               (select count(*)
                                  from zone z join source s on s.id = z.source_id
                                 where z.id = ?1 and s.kind in ('zonefile', 'import')) as file_count
                          from (select from_at as since_at, coalesce(known_at, from_at) as known_at
-                                 from gap where zone_id = ?1 and from_at < ?2 and to_at >= ?2
+                                 from gap
+                                where zone_id = ?1 and from_at < ?2 and to_at >= ?2 and reason <> '{OF_FEED}'
                                union all
-                               select last_success_at,
-                                      case when ended is null then coalesce(failed_at, last_success_at)
-                                           else last_success_at end
-                                 from zone
-                                where id = ?1 and last_success_at < ?2
-                                      and (last_error is not null and last_attempt_at > last_success_at
-                                           or ended is not null)) as unseen";
+                               select seen_at,
+                                      case when ended is null then coalesce(failed_at, seen_at)
+                                           else seen_at end
+                                 from (select z.*, case when s.kind = 'feed' and z.ended is null
+                                                        then coalesce(s.last_success_at, z.last_success_at)
+                                                        else z.last_success_at end as seen_at
+                                         from zone z join source s on s.id = z.source_id
+                                        where z.id = ?1) as zone
+                                where seen_at < ?2
+                                      and (failed_at is not null
+                                           or last_error is not null and last_attempt_at <> last_success_at
+                                           or ended is not null)) as unseen");
             let times: (Option<Timestamp>, Option<Timestamp>, i64) =
-                db.query_one(sql, params![zone, at], |row| {
+                db.query_one(&sql, params![zone, at], |row| {
                     Ok((
                         row.get("since_at")?,
                         row.get("known_at")?,
@@ -145,6 +154,46 @@ impl Zones<'_> {
         })
     }
 
+    /// Notes that a feed cannot be read: its zones are not seen.
+    pub fn note_feed_unseen(&self, source: SourceId, at: Timestamp) -> Result<(), StoreError> {
+        self.store.run(|db| {
+            let sql = "update zone
+                          set failed_at = ?2
+                        where source_id = ?1 and view = 'zone' and (failed_at is null or failed_at > ?2)";
+            db.execute(sql, params![source, at])
+        })?;
+        Ok(())
+    }
+
+    /// Notes that a feed was read to its end. After it could not be, what moved meanwhile is to be judged.
+    pub fn note_feed_seen(&self, source: SourceId, at: Timestamp) -> Result<(), StoreError> {
+        let failing = "source_id = ?1 and view = 'zone' and failed_at is not null";
+        let failing_count = self.store.run(|db| {
+            let sql = format!("select count(*) from zone where {failing}");
+            db.value::<i64>(&sql, [source.0])
+        })?;
+        if failing_count == 0 {
+            return Ok(());
+        }
+        let tx = self.store.begin_batch()?;
+        self.store.run(|db| {
+            let sql = format!(
+                "insert into gap (zone_id, from_at, to_at, reason, known_at, judged)
+                 select z.id, s.last_success_at,
+                        case when s.last_success_at > ?2 then s.last_success_at else ?2 end,
+                        '{OF_FEED}', z.failed_at, 0
+                   from zone z join source s on s.id = z.source_id
+                  where z.source_id = ?1 and z.view = 'zone' and z.failed_at is not null
+                        and s.last_success_at is not null
+                 on conflict do nothing"
+            );
+            db.execute(&sql, params![source, at])?;
+            let sql = format!("update zone set failed_at = null where {failing}");
+            db.execute(&sql, [source.0])
+        })?;
+        tx.commit()
+    }
+
     /// Notes that a file of a time came after one that was late by then: what moved in between is to be judged.
     pub fn note_late_file(
         &self,
@@ -197,8 +246,9 @@ impl Zones<'_> {
         rows.into_iter().map(read).collect()
     }
 
-    /// Notes that what moved in some of these times was judged.
+    /// Notes that what moved in some of these times was judged, in one transaction.
     pub fn note_gaps_judged(&self, gaps: &[GapToJudge]) -> Result<(), StoreError> {
+        let tx = self.store.begin_batch()?;
         self.store.run(|db| {
             let sql = "update gap set judged = 1 where zone_id = ? and from_at = ?";
             let mut judged = db.prepare(sql)?;
@@ -206,6 +256,7 @@ impl Zones<'_> {
                 judged.execute(params![gap.zone, gap.from])?;
             }
             Ok(())
-        })
+        })?;
+        tx.commit()
     }
 }

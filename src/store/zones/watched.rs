@@ -194,6 +194,9 @@ impl Zones<'_> {
     }
 
     /// Notes how an attempt at a zone ended: `None` is a success. A success after failures leaves a gap.
+    ///
+    /// When it failed first is never later than now, whatever a clock said that was ahead, nor is its last success. Of a zone
+    /// that failed before this was noted it is the last success: nobody knows better.
     pub fn record_zone_attempt(
         &self,
         apex: &Name,
@@ -208,7 +211,13 @@ impl Zones<'_> {
                 let sql = "update zone
                               set last_attempt_at = ?2, last_error = ?3, refused_reason = ?4,
                                   held = ?5, attempt_count = attempt_count + 1,
-                                  failed_at = coalesce(failed_at, ?2),
+                                  failed_at = case when failed_at <= ?2 then failed_at
+                                                   when failed_at is null and last_error is not null
+                                                        and last_attempt_at <> last_success_at
+                                                        and last_success_at <= ?2 then last_success_at
+                                                   else ?2 end,
+                                  last_success_at = case when last_success_at > ?2 then ?2
+                                                         else last_success_at end,
                                   failure_count = failure_count + 1
                             where name = ?1 and view = 'zone'";
                 let held = refusal.is_some_and(Refusal::is_held);
@@ -248,13 +257,22 @@ impl Zones<'_> {
             .map(|_| ())
     }
 
-    /// Notes that zones were seen whole, changed or not, in one transaction.
+    /// Notes that zones were seen whole, changed or not, in one transaction. Of a zone that was seen last by a clock that was
+    /// ahead, what it could not be seen for ends now, and is judged again.
     pub fn record_zones_seen(&self, apexes: &[Name], at: Timestamp) -> Result<(), StoreError> {
         if apexes.is_empty() {
             return Ok(());
         }
         let tx = self.store.begin_batch()?;
         self.store.run(|db| {
+            let mut ahead = db.prepare(
+                "update gap
+                    set to_at = case when from_at > ?2 then from_at else ?2 end, judged = 0
+                  where zone_id = (select id
+                                     from zone
+                                    where name = ?1 and view = 'zone' and last_success_at > ?2)
+                        and to_at > ?2",
+            )?;
             // A pass over files that took the newest and refused an older one leaves no time unseen.
             let mut gap = db.prepare(&format!(
                 "insert into gap (zone_id, from_at, to_at, reason, known_at, judged)
@@ -265,7 +283,7 @@ impl Zones<'_> {
                   where name = ?1 and view = 'zone' and last_success_at is not null
                         and ({IS_AWAITED}
                              or last_error is not null
-                                and not (last_attempt_at = last_success_at
+                                and not (failed_at is null and last_attempt_at = last_success_at
                                          and source_id in
                                            (select id
                                               from source
@@ -283,6 +301,7 @@ impl Zones<'_> {
             let mut seen = db.prepare(&sql)?;
             for apex in apexes {
                 let name = apex.to_string();
+                ahead.execute(params![name, at])?;
                 gap.execute(params![name, at])?;
                 seen.execute(params![name, at])?;
             }
@@ -373,7 +392,8 @@ impl Zones<'_> {
             .run(|db| {
                 let sql = "update source
                               set last_attempt_at = ?2,
-                                  last_success_at = case when cast(?3 as text) is null then ?2 else last_success_at end,
+                                  last_success_at = case when cast(?3 as text) is null or last_success_at > ?2 then ?2
+                                                         else last_success_at end,
                                   last_error = ?3, refused_reason = ?4
                             where id = ?1";
                 db.execute(
