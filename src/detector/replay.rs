@@ -196,6 +196,8 @@ impl<'a> Walk<'a> {
         let (now, absence_max) = (self.input.now, self.input.absence_max);
         // An absence that nothing ended by an event ends here, at the time that is judged.
         if let Some(at) = self.names.ended_at(now, absence_max) {
+            // What moved while the set was gone is nobody's, whether it comes back or not.
+            self.drop_points(|it| it.moment.at > at - absence_max);
             self.name_presences.lapse(at, |_| true);
             self.address_presences.lapse(at, |_| true);
         }

@@ -86,27 +86,31 @@ impl Findings<'_> {
         };
         for domain in host.up_to(&farthest.apex) {
             let mut spells = Vec::new();
-            for zone in self.deciding(&domain, zones, servers, now)? {
-                let answers_for_all = is_judged_for(&zone.apex, &domain, host)
-                    && !zones.iter().any(|it| holds_below(it, &domain));
+            for (zone, said_until) in self.deciding(&domain, zones, servers, now)? {
+                let answers_for_all = is_judged_for(&zone.apex, &domain, host);
                 let used = used_in(servers, zone, &domain).iter();
                 // Those that suspended domains are moved to end a case: nobody is judged while there are no others.
                 let used = used.filter(|it| !detect.hold_nameservers.contains(&it.host));
                 let used = used.filter(|it| answers_for_all || it.host == *host);
-                spells.extend(used.map(spell));
+                spells.extend(used.filter_map(|it| spell(it, said_until)));
             }
             let spells = merged(spells, detect.absence_max.max(ANSWERS_FOR)).into_iter();
-            operators.extend(spells.map(|(after, until)| Operator {
-                name: domain.clone(),
-                after,
-                until: until.map(|at| at + ANSWERS_FOR).filter(|at| *at <= now),
+            operators.extend(spells.map(|(after, until)| {
+                Operator {
+                    name: domain.clone(),
+                    after,
+                    until: until
+                        .map(|at| at + ANSWERS_FOR.min(at.since(after)))
+                        .filter(|at| *at <= now),
+                }
             }));
         }
         Ok(operators)
     }
 
-    /// Returns which zones say whether a domain is delegated, by the rule of [`Judge::standing`]: the nearest above it that
-    /// delegates it or did, alone; where no zone above is watched, its own and probes, and those that were watched.
+    /// Returns which zones say whether a domain is delegated, by the rule of [`Judge::standing`], each with until when, where
+    /// another says it since: the nearest above it that delegates it or did, alone from when that one was first known; where
+    /// no zone above is watched, its own and probes, and those that were watched.
     ///
     /// [`Judge::standing`]: crate::pipeline::judge::Judge::standing
     fn deciding<'z>(
@@ -115,37 +119,60 @@ impl Findings<'_> {
         zones: &'z [EnclosingZone],
         servers: &Servers,
         now: Timestamp,
-    ) -> Result<Vec<&'z EnclosingZone>, PipelineError> {
-        let knows = |zone: &&EnclosingZone| !used_in(servers, zone, domain).is_empty();
-        let mut own = Vec::new();
-        for is_watched in [true, false] {
-            let these = zones.iter().filter(|it| domain.is_at_or_below(&it.apex));
-            let these = these.filter(|it| it.is_judged_at(now) == is_watched);
-            let these: Vec<&EnclosingZone> = these.collect();
-            if !these.iter().any(&knows) {
-                continue;
+    ) -> Result<Vec<(&'z EnclosingZone, Option<Timestamp>)>, PipelineError> {
+        let is_above = |zone: &EnclosingZone| {
+            zone.is_judged_at(now) && zone.view == View::Zone && zone.apex != *domain
+        };
+        let these = zones.iter().filter(|it| domain.is_at_or_below(&it.apex));
+        let mut these: Vec<&EnclosingZone> = these.collect();
+        these.sort_by_key(|zone| !is_above(zone));
+        let (mut deciding, mut said_until) = (Vec::new(), None);
+        for zone in these {
+            let used = used_in(servers, zone, domain);
+            if !used.is_empty() {
+                deciding.push((zone, said_until));
             }
-            for zone in these {
-                let is_known = knows(&zone);
-                let is_above = is_watched && zone.view == View::Zone && zone.apex != *domain;
-                match (is_above, is_known) {
-                    (true, true) => return Ok(vec![zone]),
-                    (true, false) => {
-                        let key = EntityKey {
-                            zone: zone.id,
-                            apex: zone.apex.clone(),
-                            owner: domain.clone(),
-                        };
-                        if self.store.lookup().had_nameservers(&key, now)? {
-                            return Ok(Vec::new());
-                        }
-                    }
-                    (false, true) => own.push(zone),
-                    (false, false) => {}
-                }
+            if is_above(zone) && self.knows(zone, domain, used, now)? {
+                // What was before that is said by who said it then.
+                let since = self.knows_since(zone, used, now)?;
+                said_until = Some(said_until.map_or(since, |known: Timestamp| known.min(since)));
             }
         }
-        Ok(own)
+        Ok(deciding)
+    }
+
+    /// Returns whether a zone delegates a domain, or did.
+    fn knows(
+        &self,
+        zone: &EnclosingZone,
+        domain: &Name,
+        used: &[UsedHost],
+        now: Timestamp,
+    ) -> Result<bool, PipelineError> {
+        if !used.is_empty() {
+            return Ok(true);
+        }
+        let key = EntityKey {
+            zone: zone.id,
+            apex: zone.apex.clone(),
+            owner: domain.clone(),
+        };
+        Ok(self.store.lookup().had_nameservers(&key, now)?)
+    }
+
+    /// Returns since when it is known what a zone says of a domain that it delegates: since the zone was watched, or since
+    /// it told of the domain first, where it tells of what is there name by name.
+    fn knows_since(
+        &self,
+        zone: &EnclosingZone,
+        used: &[UsedHost],
+        now: Timestamp,
+    ) -> Result<Timestamp, PipelineError> {
+        let first = used.iter().min_by_key(|it| it.added_at);
+        if let Some(first) = first.filter(|it| it.baseline) {
+            return Ok(first.added_at);
+        }
+        Ok(self.store.lookup().watched_since(zone.id)?.unwrap_or(now))
     }
 
     /// Holds a plane at review that is at report only by what the name servers of delegations did that went in the last
@@ -171,7 +198,9 @@ impl Findings<'_> {
             };
             if reported.contains(&operator.name) || self.was_reported(&operator.name, until)? {
                 reported.insert(operator.name.clone());
-                operator.until = Some(until + LEFT_BEHIND_FOR);
+                // Else a second a week would keep its users at review for good.
+                let lasted = until.since(operator.after);
+                operator.until = Some(until + LEFT_BEHIND_FOR.min(lasted));
             }
         }
         if reported.is_empty() {
@@ -251,11 +280,6 @@ impl Findings<'_> {
     }
 }
 
-/// Returns whether a zone below a domain holds what lies in it: nobody looks there for name servers that others use.
-fn holds_below(zone: &EnclosingZone, domain: &Name) -> bool {
-    zone.view == View::Zone && zone.apex != *domain && zone.apex.is_at_or_below(domain)
-}
-
 /// Returns the name servers that a domain had in a zone.
 fn used_in<'s>(servers: &'s Servers, zone: &EnclosingZone, domain: &Name) -> &'s [UsedHost] {
     let of_zone = servers.get(&zone.id);
@@ -264,11 +288,18 @@ fn used_in<'s>(servers: &'s Servers, zone: &EnclosingZone, domain: &Name) -> &'s
         .map_or(&[], Vec::as_slice)
 }
 
-/// Returns when a name server was used.
-fn spell(used: &UsedHost) -> Spell {
+/// Returns when a name server was used, as far as a zone says it that says nothing after a time; `None` if it does not.
+fn spell(used: &UsedHost, said_until: Option<Timestamp>) -> Option<Spell> {
     // One that was there before it was told of answers for what moved at that instant too.
     let before = Span::seconds(i64::from(used.baseline));
-    (used.added_at - before, used.removed_at)
+    let after = used.added_at - before;
+    let until = match (used.removed_at, said_until) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    };
+    until
+        .is_none_or(|until| after < until)
+        .then_some((after, until))
 }
 
 /// Puts times together that follow each other within a short absence: a delegation that comes back so soon went on.

@@ -15,8 +15,10 @@ pub(in crate::pipeline) mod crowd;
 pub(in crate::pipeline) mod cuts;
 pub(in crate::pipeline) mod delegated;
 pub(in crate::pipeline) mod find;
+pub(in crate::pipeline) mod operated;
 pub(in crate::pipeline) mod remains;
 pub(in crate::pipeline) mod windows;
+pub(in crate::pipeline) mod word;
 
 /// What is computed from history. Nothing here writes.
 #[derive(Clone, Copy)]

@@ -2,10 +2,9 @@
 
 use crate::pipeline::findings::Findings;
 use crate::pipeline::findings::cuts::{Cuts, seconds_of, were_throughout};
-use crate::pipeline::findings::delegated::{began_anew, delegated, is_judged_for};
 use std::borrow::Cow;
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use crate::detector::{AddressWindow, AliasWindow, LeftOut, Moment, NameserverWindow, Stay};
@@ -22,9 +21,6 @@ pub(in crate::pipeline) const OWNERS_JUDGED_MAX: usize = 2000;
 
 /// How far back an owner must have changed its addresses to be judged.
 pub(in crate::pipeline) const ADDRESSES_SINCE: Span = Span::days(8);
-
-/// The most name servers of an operator that are judged as one set; those that changed most come first.
-pub(in crate::pipeline) const OPERATED_HOSTS_MAX: usize = 256;
 
 /// What history says of a domain: a window for each zone that delegates it, and for each of its own names.
 #[derive(Debug, Clone, Default)]
@@ -64,23 +60,20 @@ impl DomainWindows {
         now: Timestamp,
     ) -> Option<Cow<'a, AddressWindow>> {
         let windows = self.nameservers.iter().chain(&self.quiet);
-        // What others use is theirs also while the domain is not delegated, but for what has its own name.
-        let is_others = |it: &NameserverWindow| {
-            let mut names = it.names.iter();
-            it.is_operated
-                && it.owner != window.owner
-                && names.any(|stay| stay.value == window.owner)
-        };
-        if windows.clone().any(is_others) {
-            return None;
-        }
+        // What counts where others use it counts once, but for what has the domain's own name.
+        let operated = windows
+            .clone()
+            .filter(|it| it.is_operated && it.owner != window.owner);
+        let operated = operated.flat_map(|it| &it.addresses);
+        let operated = operated.filter(|(host, _)| *host == window.owner);
+        let operated: Vec<&Stay<IpAddr>> = operated.map(|(_, stay)| stay).collect();
         // One that was told when watching began was there before; of one that was told later nobody knows since when.
-        let uses = windows.flat_map(|it| {
+        let uses = windows.filter(|it| !it.is_operated).flat_map(|it| {
             let uses = it.names.iter().filter(|stay| stay.value == window.owner);
             uses.map(|stay| (stay, stay.baseline && stay.added.at <= it.watched_since))
         });
         let uses: Vec<(&Stay<Name>, bool)> = uses.collect();
-        if uses.is_empty() {
+        if uses.is_empty() && operated.is_empty() {
             return Some(Cow::Borrowed(window));
         }
         let span = |stay: &Stay<IpAddr>, from: Timestamp, end: Option<Moment>| {
@@ -89,6 +82,9 @@ impl DomainWindows {
             (from.max(stay.added.at), end)
         };
         let is_own = |stay: &&Stay<IpAddr>| {
+            if operated.iter().any(|it| is_part_of(stay, it)) {
+                return false;
+            }
             let used = uses.iter().map(|(used, was_before)| match was_before {
                 true => span(stay, stay.added.at, used.removed),
                 false => span(stay, used.added.at, used.removed),
@@ -162,7 +158,7 @@ pub(in crate::pipeline) struct Range<'a> {
 
 /// How many more intervals of a domain may be loaded, and of which time.
 pub(in crate::pipeline) struct Budget {
-    extent: Extent,
+    pub(in crate::pipeline) extent: Extent,
     registered_at: Option<Timestamp>,
     only_times: bool,
     is_replayed: bool,
@@ -170,7 +166,7 @@ pub(in crate::pipeline) struct Budget {
 
 impl Budget {
     /// Takes what was loaded off.
-    fn spend<T>(&mut self, stays: &[Stay<T>]) {
+    pub(in crate::pipeline) fn spend<T>(&mut self, stays: &[Stay<T>]) {
         let closed = stays.iter().filter(|stay| stay.removed.is_some()).count();
         self.extent.limit = self.extent.limit.saturating_sub(closed);
     }
@@ -498,135 +494,6 @@ impl Findings<'_> {
         Ok(hosts)
     }
 
-    /// Loads the name servers at or below a domain that others use and whose addresses moved, where the domain does
-    /// not use all of these itself: as one set, that of their operator. `None` where there are none.
-    pub(in crate::pipeline) fn load_operated(
-        &self,
-        key: &EntityKey,
-        own: &NameserverWindow,
-        range: &Range<'_>,
-        budget: &mut Budget,
-    ) -> Result<Option<NameserverWindow>, PipelineError> {
-        // A hosted zone is judged for the name servers that it uses itself.
-        let times = delegated(&own.names, &self.config.detect.hold_nameservers);
-        if key.owner == key.apex || times.is_empty() || !self.may_operate(key, range.until)? {
-            return Ok(None);
-        }
-        let moved = self.moved_below(key, range)?;
-        // Those that it gave up and others still use are judged here.
-        let is_there = |stay: &&Stay<Name>| stay.removed.is_none_or(|end| end.at > range.until);
-        let there = own.names.iter().filter(is_there);
-        let known: HashSet<&Name> = there.map(|stay| &stay.value).collect();
-        let (mut hosts, others): (BTreeSet<Name>, BTreeSet<Name>) =
-            moved.into_iter().partition(|host| known.contains(host));
-        let used = self.used_by_others(others)?;
-        if used.is_empty() {
-            return Ok(None);
-        }
-        hosts.extend(used);
-        let mut window = NameserverWindow {
-            names: Vec::new(),
-            addresses: Vec::new(),
-            is_operated: true,
-            ..own.clone()
-        };
-        (window.resets).extend(began_anew(
-            &own.names,
-            &times,
-            self.config.detect.absence_max,
-        ));
-        for host in hosts {
-            let read = self.store.lookup().host_addresses(&host, &budget.extent)?;
-            budget.spend(&read.stays);
-            if let Some(cut) = read.cut {
-                let part = (window.left_out).get_or_insert_with(|| LeftOut::until(cut.at));
-                part.until = part.until.max(cut.at);
-            }
-            let stays = read.stays.into_iter().map(|stay| (host.clone(), stay));
-            window.addresses.extend(stays);
-            // What they did before it was delegated, and while it was not, is not its doing.
-            for (added, baseline, removed) in &times {
-                window.names.push(Stay {
-                    value: host.clone(),
-                    added: *added,
-                    removed: *removed,
-                    baseline: *baseline,
-                });
-            }
-        }
-        Ok(Some(window))
-    }
-
-    /// Returns the names at or below a delegation that it is judged for as name servers and whose addresses moved, in
-    /// whatever zone that encloses it: those that moved most in each.
-    fn moved_below(
-        &self,
-        key: &EntityKey,
-        range: &Range<'_>,
-    ) -> Result<BTreeSet<Name>, PipelineError> {
-        let mut hosts = BTreeSet::new();
-        for zone in self.store.zones().zones_enclosing(&key.owner)? {
-            if !zone.is_judged_at(range.until) || zone.view == View::Parent {
-                continue;
-            }
-            let moved = self.store.lookup().owners_with_new_addresses(
-                zone.id,
-                &zone.apex,
-                &key.owner,
-                range.moved_since,
-                OPERATED_HOSTS_MAX,
-            )?;
-            let moved = moved.into_iter().map(|moved| moved.owner);
-            let judged = moved.filter(|host| is_judged_for(&key.apex, &key.owner, host));
-            let room = OPERATED_HOSTS_MAX.saturating_sub(hosts.len());
-            hosts.extend(judged.take(room));
-        }
-        Ok(hosts)
-    }
-
-    /// Returns those of some hosts that other names use.
-    fn used_by_others(&self, hosts: BTreeSet<Name>) -> Result<Vec<Name>, PipelineError> {
-        if self.store.has_reverse_index() {
-            let users = self.store.lookup().users_by_host(&hosts, hosts.len())?;
-            let used = users.into_iter().filter(|(_, users)| users.count > 0);
-            return Ok(used.map(|(host, _)| host).collect());
-        }
-        // Without the index only the counts of users tell it at little cost.
-        let mut used = Vec::new();
-        for host in hosts {
-            if self.store.lookup().has_host_used_elsewhere(&host)? {
-                used.push(host);
-            }
-        }
-        Ok(used)
-    }
-
-    /// Returns whether a name other than a domain and those below it may use a name server at or below the domain: few
-    /// are used so, and to read which of a domain's own moved takes long.
-    pub(in crate::pipeline) fn may_operate(
-        &self,
-        domain: &EntityKey,
-        now: Timestamp,
-    ) -> Result<bool, PipelineError> {
-        if self.store.lookup().has_host_used_elsewhere(&domain.owner)? {
-            return Ok(true);
-        }
-        // What a name above uses is not told there.
-        let mut above = domain.owner.parent();
-        while let Some(owner) = above.filter(|name| name.is_at_or_below(&domain.apex)) {
-            let key = EntityKey {
-                owner: owner.clone(),
-                ..domain.clone()
-            };
-            let used = self.window_until(&key, now, now)?.into_iter();
-            if (used.filter_map(as_nameserver)).any(|it| it.value.is_at_or_below(&domain.owner)) {
-                return Ok(true);
-            }
-            above = owner.parent();
-        }
-        Ok(false)
-    }
-
     /// Returns what the part of an owner's history had that is left out.
     pub(in crate::pipeline) fn left_out(
         &self,
@@ -714,6 +581,14 @@ impl Findings<'_> {
             .filter(|stay| stay.added.at <= now)
             .collect())
     }
+}
+
+/// Returns whether a stay is that of the same address at the same time as another, which may be of more zones.
+pub(in crate::pipeline) fn is_part_of(stay: &Stay<IpAddr>, other: &Stay<IpAddr>) -> bool {
+    let comes_before_end = |one: &Stay<IpAddr>, other: &Stay<IpAddr>| {
+        (other.removed).is_none_or(|end| one.added.at < end.at)
+    };
+    stay.value == other.value && comes_before_end(stay, other) && comes_before_end(other, stay)
 }
 
 /// Returns when a value came, unless it was there when watching began, and when it left.

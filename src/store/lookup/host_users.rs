@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::dns::Name;
-use crate::store::door::Numbers;
+use crate::store::door::{Numbers, params};
 use crate::store::error::StoreError;
 use crate::store::keys::ZoneId;
 use crate::store::lookup::Lookup;
@@ -253,6 +253,33 @@ impl Lookup<'_> {
             );
             db.value(&sql, [key])
         })
+    }
+
+    /// Returns the name servers at or below `domain` that a name uses which is neither these nor above them, in
+    /// canonical order of their names; at most `limit`.
+    pub fn hosts_used_elsewhere(
+        &self,
+        domain: &Name,
+        limit: usize,
+    ) -> Result<Vec<Name>, StoreError> {
+        let key = domain
+            .relative_key(&Name::root())
+            .expect("every name is below the root");
+        let keys: Vec<String> = self.store.run(|db| {
+            let sql = format!(
+                "select h.name from host h
+                  where {}
+                    and exists (select 1 from popularity p where p.user_of = h.id)
+                  order by h.name limit ?2",
+                is_at_or_below("h.name", "?1")
+            );
+            db.values(&sql, params![key, limit as i64])
+        })?;
+        let name = |key: &String| {
+            Name::from_relative_key(key, &Name::root())
+                .map_err(|fault| self.store.damaged(fault.to_string()))
+        };
+        keys.iter().map(name).collect()
     }
 
     /// Returns the rows of a name server, or of every name server at or below an operator's domain.
