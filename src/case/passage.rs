@@ -54,13 +54,20 @@ pub enum StopReason {
     /// It tells of another case, which is dismissed or exempt by now.
     #[error("a case that it names is dismissed or exempt by now")]
     NamesWithdrawn,
+    /// It is a digest, and a case ended or somebody was exempted after it was written.
+    #[error("a case ended or somebody was exempted after it was written; another takes its place")]
+    Overtaken,
+    /// It is a closure, and the case is open again.
+    #[error("the case is open again")]
+    OpenAgain,
 }
 
 /// Returns why a message about a case may not leave; `None` if it may.
 ///
 /// A notice accuses somebody to a stranger: it needs a case that goes on, at level `report`, that no exemption covers,
 /// whoever asked for it. The desk's own mail is stopped by a dismissal or an exemption alone, and goes all the same
-/// where somebody asked for it later. A closure takes an accusation back: it goes to whoever heard that.
+/// where somebody asked for it later. A closure takes an accusation back: it goes to whoever heard that, and not once the
+/// case is open again.
 pub fn stop_reason(
     case: &Case,
     letter: Letter,
@@ -82,6 +89,7 @@ pub fn stop_reason(
         Letter::Report if is_asked => None,
         Letter::Report if case.state == CaseState::Dismissed => Some(StopReason::Over(case.state)),
         Letter::Report => exemption.map(StopReason::Exempt),
+        Letter::Closure if is_working => Some(StopReason::OpenAgain),
         Letter::Closure => (!has_beginning).then_some(StopReason::NeverBegan),
     };
     stop.or((!is_addressee).then_some(StopReason::NoAddressee))
@@ -212,5 +220,10 @@ mod tests {
             stop_reason(&dismissed, Letter::Closure, &unheard),
             Some(StopReason::NeverBegan)
         );
+        for state in [CaseState::Open, CaseState::Acknowledged] {
+            let open = case(state, Level::Report);
+            let stop = stop_reason(&open, Letter::Closure, &FREE);
+            assert_eq!(stop, Some(StopReason::OpenAgain));
+        }
     }
 }

@@ -241,13 +241,15 @@ fn run_remove(config: Option<&Path>, command: &ExemptRemove) -> Result<Done, Fai
     if command.dry_run {
         exempt::check_removal(&open_to_look(&config)?, command.id, now)?;
     } else {
-        exempt::remove(&open_store(&config)?, command.id, &who, now)?;
+        let store = open_store(&config)?;
+        let pipeline = open_deciding(config, store)?;
+        exempt::remove(&pipeline, command.id, &who, now)?;
     }
     let sentence = if command.dry_run {
         format!("dry run: exemption {} would end", command.id)
     } else {
         format!(
-            "exemption {} ended; its cases are decided on anew when they are judged",
+            "exemption {} ended; its open cases are decided on anew when they are judged, the ends that it held are told now",
             command.id
         )
     };

@@ -145,17 +145,20 @@ fn cases_covered(pipeline: &Pipeline, exemption: &Exemption) -> Result<Vec<i64>,
     Ok(covered)
 }
 
-/// Ends an exemption. Its row says who and when.
+/// Ends an exemption, and tells the ends of cases that it held. Its row says who and when.
 ///
 /// # Errors
 ///
 /// [`DeskError::NotFound`] if none with that number is in force.
-pub fn remove(store: &Store, id: i64, who: &str, now: Timestamp) -> Result<(), DeskError> {
-    if store.desk().remove_exemption(id, who, now)? {
-        Ok(())
-    } else {
-        Err(not_in_force(id))
+pub fn remove(pipeline: &Pipeline, id: i64, who: &str, now: Timestamp) -> Result<(), DeskError> {
+    let store = pipeline.store();
+    let tx = store.begin_batch()?;
+    if !store.desk().remove_exemption(id, who, now)? {
+        return Err(not_in_force(id));
     }
+    pipeline.notify().tell_released_ends()?;
+    tx.commit()?;
+    Ok(())
 }
 
 /// [`remove`], without doing it.

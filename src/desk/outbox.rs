@@ -3,6 +3,7 @@
 
 use crate::case::StopReason;
 use crate::desk::error::DeskError;
+use crate::outbox::{ASKED_BY_NUMBER, TRIED_AGAIN};
 use crate::pipeline::Pipeline;
 use crate::store::{MailKind, MessageRow, MessageState, Store};
 use crate::time::Timestamp;
@@ -17,9 +18,9 @@ pub struct Retried {
 }
 
 /// Makes messages due now: one, or all that wait or were given up. In one transaction with a log line for each. One that
-/// was named, or was given up, is tried for as long as a new one. Of all, those are skipped whose case has ended or is
-/// exempt; who names one sends it all the same, if it is the desk's. No mail names another case that is dismissed or exempt:
-/// it is written anew without that.
+/// was named, or was given up, is tried for as long as a new one; it is no newer for that. Of all, those are skipped whose
+/// case has ended or is exempt; who names one sends it all the same, if it is the desk's. No mail names another case that is
+/// dismissed or exempt: it is written anew without that.
 ///
 /// # Errors
 ///
@@ -35,10 +36,13 @@ pub fn retry(
     // Read in the transaction: whoever delivers may have taken one meanwhile.
     let (rows, skipped) = choose(pipeline, message)?;
     let mut count = 0;
+    let how = match message {
+        Some(_) => ASKED_BY_NUMBER,
+        None => TRIED_AGAIN,
+    };
     for row in &rows {
-        let anew = message.is_some() || row.state == MessageState::Dead;
-        if store.desk().retry_message(row.id, anew, now)? {
-            let what = format!("to be tried again; it was {}", row.standing());
+        if store.desk().retry_message(row.id, now)? {
+            let what = format!("{how}; it was {}", row.standing());
             note_step(store, row, &what, (who, now))?;
             count += 1;
         }
@@ -102,11 +106,25 @@ fn choose(
     Ok((chosen, skipped))
 }
 
-/// Returns why a message is not sent though somebody names it: a notice goes to a stranger.
+/// Returns why a message is not sent though somebody names it: a notice goes to a stranger, and a closure says of a case
+/// that is open again that it is over.
 fn stop_of_named(pipeline: &Pipeline, row: &MessageRow) -> Result<Option<StopReason>, DeskError> {
     match row.message.kind {
         MailKind::Notice => Ok(pipeline.notify().stop_of_message(row)?),
+        _ if is_closure(row) => {
+            let stop = pipeline.notify().stop_of_message(row)?;
+            Ok(stop.filter(|it| *it == StopReason::OpenAgain))
+        }
         _ => Ok(None),
+    }
+}
+
+/// Returns whether a message tells the end of a case, by mail or to a webhook.
+fn is_closure(row: &MessageRow) -> bool {
+    let word = MailKind::Closure.word();
+    match row.message.kind {
+        MailKind::Webhook => row.message.subject.starts_with(word),
+        kind => kind == MailKind::Closure,
     }
 }
 
@@ -116,7 +134,10 @@ fn stop_of_unnamed(pipeline: &Pipeline, row: &MessageRow) -> Result<Option<Strin
         return Ok(Some(reason.to_string()));
     }
     let case = match row.message.case_id {
-        Some(id) if row.state == MessageState::Dead => pipeline.store().desk().case_by_id(id)?,
+        // The end of a case is told once it is over.
+        Some(id) if row.state == MessageState::Dead && !is_closure(row) => {
+            pipeline.store().desk().case_by_id(id)?
+        }
         _ => None,
     };
     let state = case.map(|row| row.case.state);

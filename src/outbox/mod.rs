@@ -24,6 +24,11 @@ pub const LEASE: Span = Span::seconds(600);
 /// broken off. It stays, whatever later attempts end in.
 pub const PERHAPS_SENT: &str = "perhaps sent; ";
 
+/// What a log says of a message that somebody named to have it tried again...
+pub const ASKED_BY_NUMBER: &str = "asked for by its number, to be tried again";
+/// ...and of one that is tried again with all others.
+pub const TRIED_AGAIN: &str = "to be tried again";
+
 /// How an attempt ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Attempt {
@@ -64,8 +69,8 @@ pub enum Next {
 pub struct Tried {
     /// How many attempts there were, from 1.
     pub attempt_count: u32,
-    /// When the message was queued.
-    pub queued_at: Timestamp,
+    /// Since when it is tried: when it was queued, or somebody last asked for it.
+    pub since: Timestamp,
     /// Now.
     pub now: Timestamp,
     /// How long it is tried.
@@ -80,7 +85,7 @@ pub fn after_attempt(attempt: &Attempt, tried: &Tried) -> Next {
         Attempt::Delivered(_) => Next::Sent,
         Attempt::Refused(_) => Next::Dead,
         Attempt::Passing(_) | Attempt::Unreachable(_)
-            if tried.now.since(tried.queued_at) >= tried.give_up =>
+            if tried.now.since(tried.since) >= tried.give_up =>
         {
             Next::Dead
         }
@@ -131,7 +136,7 @@ mod tests {
         let passing = Attempt::Passing("451 later".to_owned());
         let tried = |attempt_count, now, seed| Tried {
             attempt_count,
-            queued_at: start,
+            since: start,
             now,
             give_up: GIVE_UP,
             seed,

@@ -26,6 +26,7 @@ mod command_lines;
 mod config;
 mod console;
 mod desk;
+mod digests;
 mod disk_faults;
 mod drift;
 mod engines;

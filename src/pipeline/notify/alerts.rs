@@ -2,7 +2,7 @@
 //! log of events.
 
 use crate::pipeline::notify::Notify;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io::Write;
 use std::path::Path;
 
@@ -41,6 +41,17 @@ const EVENTS_AT_ONCE: usize = 1000;
 const BLIND_MIN: Span = Span::hours(1);
 /// How long before its end an exemption is reminded of.
 const ENDING_WITHIN: Span = Span::days(7);
+
+/// What time a digest is of.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::pipeline) struct DigestSpan {
+    /// Since when it tells.
+    pub(in crate::pipeline) from: Timestamp,
+    /// After which line of the cases' logs, and to which.
+    pub(in crate::pipeline) events: (i64, i64),
+    /// When it is written.
+    pub(in crate::pipeline) now: Timestamp,
+}
 
 /// What the cases' logs say since the last digest.
 struct CasesSince {
@@ -141,13 +152,20 @@ impl Notify<'_> {
         };
         let from = self.last_digest_at()?;
         let now = self.clock.now();
-        self.note_digest(from)?;
+        let after = self.store.desk().saved_number(DIGEST_EVENT)?.unwrap_or(0);
+        self.note_digest((from, after), now)?;
         let mut overflow = self.cases_of_digest()?;
         // What does not fit is told in the next.
         let more_cases = overflow.len().saturating_sub(LINES_MAX);
         overflow.truncate(LINES_MAX);
         let moves = self.store.desk().untold_bulk_moves(0, MOVES_MAX)?;
-        let (mut report, last_event) = self.digest(mail, (&overflow, &moves), from, now)?;
+        let told = overflow.iter().map(|row| row.id).collect();
+        let span = DigestSpan {
+            from,
+            events: (after, i64::MAX),
+            now,
+        };
+        let (mut report, last_event) = self.digest(mail, (&overflow, &moves), &told, &span)?;
         report.more.overflow = more_cases;
         let words = Words::Digest(&report);
         self.queue_for(mail, &mail.desk, MailKind::Digest, words, now)?;
@@ -177,21 +195,22 @@ impl Notify<'_> {
     }
 
     /// Gathers what a digest says beside the cases whose first report it is and the mass moves, and the last line of the
-    /// cases' logs.
+    /// cases' logs that it tells. The openings of `left_out` are not told.
     pub(in crate::pipeline) fn digest(
         &self,
         mail: &MailConfig,
         (overflow, moves): (&[CaseRow], &[BulkMove]),
-        from: Timestamp,
-        now: Timestamp,
+        left_out: &BTreeSet<i64>,
+        span: &DigestSpan,
     ) -> Result<(DigestReport, i64), PipelineError> {
+        let DigestSpan { from, events, now } = *span;
         let CasesSince {
             opened,
             lowered,
             ended,
             mut more,
             last_event,
-        } = self.cases_since_digest(overflow)?;
+        } = self.cases_between(events, left_out)?;
         let bulk_count = self.store.desk().untold_bulk_count()? as usize;
         more.bulk = bulk_count.saturating_sub(moves.len());
         let blind = self.store.desk().blindness_since(from)?;
@@ -242,20 +261,24 @@ impl Notify<'_> {
         Ok((report, last_event))
     }
 
-    /// Sorts what the cases' logs say since the last digest, and returns it with the last line that was read. The
-    /// openings of cases that are told in another list are left out, and those of exempt ones.
-    fn cases_since_digest(&self, told: &[CaseRow]) -> Result<CasesSince, PipelineError> {
-        let mut last_event = self.store.desk().saved_number(DIGEST_EVENT)?.unwrap_or(0);
-        let mut left_out: HashSet<i64> = told.iter().map(|row| row.id).collect();
+    /// Sorts what the cases' logs say after one line and to another, and returns it with the last line that was read. The
+    /// openings of cases that are told in another list are left out, and all of exempt ones.
+    fn cases_between(
+        &self,
+        (mut last_event, until): (i64, i64),
+        left_out: &BTreeSet<i64>,
+    ) -> Result<CasesSince, PipelineError> {
         let now = self.clock.now();
         let exemptions = self.store.desk().exemptions_in_force(now)?;
-        let (mut opened, mut lowered, mut ended) = (Vec::new(), Vec::new(), Vec::new());
+        let mut exempt: HashMap<i64, bool> = HashMap::new();
+        let [mut opened, mut lowered, mut ended]: [Vec<CaseLine>; 3] = Default::default();
         let mut more = MoreLines::default();
         loop {
             let events = self
                 .store
                 .desk()
                 .case_events_after(last_event, EVENTS_AT_ONCE)?;
+            let events: Vec<_> = events.into_iter().filter(|it| it.0 <= until).collect();
             let Some((last, ..)) = events.last() else {
                 break;
             };
@@ -271,13 +294,6 @@ impl Notify<'_> {
                     continue;
                 };
                 let is_worth_it = row.case.peak_level >= Level::Review || is_lowered;
-                let is_opening = is_worth_it && !is_lowered && event.to == CaseState::Open;
-                if is_opening && !left_out.contains(&case_id) {
-                    let held_by = self.exemption_among(&exemptions, &row.case, None, now)?;
-                    if held_by.is_some() {
-                        left_out.insert(case_id);
-                    }
-                }
                 // The log is read to its end all the same, so that the next digest begins there.
                 let is_full = opened.len() + lowered.len() + ended.len() >= LINES_MAX;
                 let (list, more) = match event.to {
@@ -286,12 +302,25 @@ impl Notify<'_> {
                     CaseState::Open if left_out.contains(&case_id) => continue,
                     CaseState::Open => (&mut opened, &mut more.opened),
                     CaseState::Acknowledged => continue,
+                    // It is open again, and stands among those that were opened.
+                    _ if row.case.state.is_working() => continue,
                     _ => (&mut ended, &mut more.ended),
                 };
-                if is_full {
-                    *more += 1;
-                } else {
-                    list.push(case_line(&row, &event.note));
+                let is_exempt = match exempt.get(&case_id) {
+                    Some(known) => *known,
+                    None => (self.exemption_among(&exemptions, &row.case, None, now)?).is_some(),
+                };
+                exempt.insert(case_id, is_exempt);
+                if is_exempt {
+                    continue;
+                }
+                let told = case_line(&row, &event.note);
+                let mut known = list.iter_mut();
+                // What happened to it twice stands there once, as it was the last time.
+                match known.find(|it| it.reference == told.reference) {
+                    Some(known) => *known = told,
+                    None if is_full => *more += 1,
+                    None => list.push(told),
                 }
             }
         }

@@ -421,8 +421,9 @@ impl Notify<'_> {
         }))
     }
 
-    /// Returns the other cases of a campaign, those that nobody was told of first. Who is exempt is not among them. Of those
-    /// that were dismissed the closure of the thread names those that it told of: it takes back what was said of them.
+    /// Returns the other cases of a campaign, those that nobody was told of first. Who is exempt is not among them. The
+    /// closure of a thread names those whose end it tells, and no other. A mail that is written anew names nobody who came
+    /// after it.
     fn related(
         &self,
         campaign: i64,
@@ -435,13 +436,20 @@ impl Notify<'_> {
         let (lead, revision, is_anew) = (mail.case_id, mail.case.revision, self.is_anew(mail)?);
         for row in self.store.desk().cases_of_campaign(campaign)? {
             let is_told_in = is_anew && self.is_told_in(&row, lead, revision)?;
-            let is_taken_back = is_closure
-                && row.case.told.thread == Some(lead)
-                && (row.case.reported || is_told_in);
-            let is_other =
-                row.id != mail.case_id && (row.case.state != CaseState::Dismissed || is_taken_back);
+            let is_named = match is_closure {
+                true => {
+                    !row.case.state.is_working()
+                        && row.case.told.thread == Some(lead)
+                        && (row.case.reported || is_told_in)
+                }
+                false => {
+                    let is_later = row.case.told.at.is_none()
+                        || row.case.first_detected_at > mail.case.evaluated_at;
+                    row.case.state != CaseState::Dismissed && (!is_anew || is_told_in || !is_later)
+                }
+            };
             // Those of another desk are that one's to know.
-            if !is_other || self.desk_addressees(&row.case) != *to {
+            if row.id == mail.case_id || !is_named || self.desk_addressees(&row.case) != *to {
                 continue;
             }
             let held_by = self.exemption_among(&exemptions, &row.case, None, mail.now)?;

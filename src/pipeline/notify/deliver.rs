@@ -312,11 +312,16 @@ impl Notify<'_> {
     ) -> Result<(), PipelineError> {
         let message = &row.message;
         let now = self.clock.now();
+        let give_up = self.sending_limits().give_up;
+        let begun_anew_at = match now.since(row.queued_at) >= give_up {
+            true => self.store.desk().begun_anew_at(row)?,
+            false => None,
+        };
         let tried = Tried {
             attempt_count: row.attempt_count,
-            queued_at: row.queued_at,
+            since: begun_anew_at.map_or(row.queued_at, |at| at.max(row.queued_at)),
             now,
-            give_up: self.sending_limits().give_up,
+            give_up,
             // The wait is spread by the message: all that failed together would else come back together.
             seed: self
                 .store

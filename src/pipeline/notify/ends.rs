@@ -17,6 +17,9 @@ use crate::time::Timestamp;
 /// Where it is kept that an end was held because nothing is configured by which it could be told.
 const ENDS_HELD: &str = "ends_held";
 
+/// Where it is kept until when the ends of exemptions were looked at.
+const EXEMPTIONS_AT: &str = "exemption_ends_at";
+
 /// Returns why the end of a case is told; `None` if it goes on.
 pub(in crate::pipeline) fn end_reason(state: CaseState) -> Option<SendReason> {
     match state {
@@ -41,9 +44,34 @@ impl Notify<'_> {
         Ok(self.store.desk().save_number(ENDS_HELD, 1)?)
     }
 
+    /// Notes that ends may be held by an exemption that is over by now: its time came.
+    fn note_ended_exemptions(&self) -> Result<(), PipelineError> {
+        let (desk, now) = (self.store.desk(), self.clock.now());
+        let looked_at = desk.saved_number(EXEMPTIONS_AT)?;
+        let looked_at = looked_at.map(Timestamp::from_unix);
+        let is_over = |until: Timestamp| until <= now && looked_at.is_none_or(|at| until > at);
+        let mut exemptions = desk.exemptions()?.into_iter();
+        if exemptions.any(|it| it.removed.is_none() && it.exemption.until.is_some_and(is_over)) {
+            desk.save_number(EXEMPTIONS_AT, now.unix())?;
+            self.note_held_end()?;
+        }
+        Ok(())
+    }
+
+    /// Tells the ends that an exemption held which a person ended. Part of the transaction that ends it; those that a table
+    /// keeps from being decided are told by a later pass.
+    pub fn tell_released_ends(&self) -> Result<(), PipelineError> {
+        match self.parts.is_waiting() {
+            true => self.note_held_end(),
+            false => self.tell_held_ends(),
+        }
+    }
+
     /// Tells the ends that were held while nothing was configured by which they could be told, once something is.
+    /// Tells too those that an exemption held whose time is over.
     pub(in crate::pipeline) fn tell_ends_again(&self) -> Result<(), PipelineError> {
         let desk = self.store.desk();
+        self.note_ended_exemptions()?;
         let is_held = desk.saved_number(ENDS_HELD)? == Some(1);
         if !is_held || !self.has_way() || self.parts.is_waiting() {
             return Ok(());

@@ -243,7 +243,7 @@ impl Notify<'_> {
             }
             // While a table cannot be used it waits, and is asked again.
             let is_outdated = !self.parts.is_waiting() && self.is_outdated(row)?;
-            return Ok(is_outdated.then_some(StopReason::NamesWithdrawn));
+            return Ok(is_outdated.then_some(StopReason::Overtaken));
         };
         let now = self.clock.now();
         let exemption = match letter {
@@ -270,7 +270,13 @@ impl Notify<'_> {
         Ok(stop_reason(&case.case, letter, &circumstances))
     }
 
-    /// Returns whether a message was queued after its case was dismissed and exempted: somebody asked for it.
+    /// Returns when somebody last wanted a message as it is: it was written, or asked for by its number.
+    fn wanted_at(&self, row: &MessageRow) -> Result<Timestamp, PipelineError> {
+        let asked_at = self.store.desk().asked_by_number_at(row)?;
+        Ok(asked_at.map_or(row.queued_at, |at| at.max(row.queued_at)))
+    }
+
+    /// Returns whether a message was wanted after its case was dismissed and exempted: somebody asked for it.
     fn is_asked(
         &self,
         case: &CaseRow,
@@ -292,8 +298,10 @@ impl Notify<'_> {
             }
             _ => None,
         };
-        let stopped_at = exempt_at.max(dismissed_at);
-        Ok(stopped_at.is_some_and(|at| row.queued_at >= at))
+        match exempt_at.max(dismissed_at) {
+            Some(stopped_at) => Ok(self.wanted_at(row)? >= stopped_at),
+            None => Ok(false),
+        }
     }
 
     /// Returns whether the configuration names the recipient of a message for its case. A webhook without a section is
@@ -368,11 +376,8 @@ impl Notify<'_> {
         };
         if let Some(reason) = self.stop_of_message(&row)? {
             let state = self.stop(&row, reason, now)?;
-            let is_digest = row.message.kind == MailKind::Digest;
-            if is_digest
-                && (state == MessageState::Dropped || self.has_desk_without_digest(&row)?)
-            {
-                self.write_digest_anew(&row)?;
+            if row.message.kind == MailKind::Digest {
+                self.write_digest_anew(&row, state)?;
             }
             tx.commit()?;
             return Ok(match state {
@@ -434,10 +439,9 @@ impl Notify<'_> {
         let Some(fault) = self.parts.waiting_for.first() else {
             return Ok(None);
         };
-        let letter = letter_of(row);
+        let (letter, wanted_at) = (letter_of(row), self.wanted_at(row)?);
         // What was queued after the exemption was asked for, or nobody was exempt by it then.
-        let stops =
-            |it: &ExemptionRow| letter == Some(Letter::Report) && it.created_at > row.queued_at;
+        let stops = |it: &ExemptionRow| letter == Some(Letter::Report) && it.created_at > wanted_at;
         let mut exemptions = self.store.desk().exemptions()?.into_iter();
         let asks = exemptions.any(|it| {
             let is_by_name = matches!(it.exemption.covers, Exempt::Domain(_) | Exempt::Subtree(_));

@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 
 use crate::case::{
     Case, CaseState, Decision, Exemption, HoldReason, MailContext, MailRules, SendReason,
-    StopReason, decide_mail,
+    StopReason, Told, decide_mail,
 };
 use crate::config::{MailConfig, Party};
 use crate::count::counted;
@@ -182,19 +182,20 @@ impl Notify<'_> {
 
     /// Decides on one case. Returns the case in whose mails it is told or was told until now, if that is another.
     fn tell(&self, id: i64, notifying: &Notifying<'_>) -> Result<Option<i64>, PipelineError> {
-        let Some(row) = self.store.desk().case_by_id(id)? else {
+        let Some(mut row) = self.store.desk().case_by_id(id)? else {
             return Ok(None);
         };
+        // The end of a thread is its lead's to tell, whoever of it was the last.
+        let thread = row.case.told.thread;
+        let over = thread.filter(|thread| !row.case.state.is_working() && *thread != id);
+        // What waits and does not leave once the case is over told nobody that it began.
+        if !row.case.state.is_working() && self.forget_unheard(&row)? {
+            row.case.reported = false;
+            row.case.told = Told::default();
+        }
         let finding = notifying.findings.get(&id);
         let context = self.mail_context(&row, finding, notifying)?;
         let rules = self.mail().map_or(RULES, |mail| mail.rules);
-        // The end of a thread is its lead's to tell, whoever of it was the last.
-        let over = row
-            .case
-            .told
-            .thread
-            .filter(|_| !row.case.state.is_working());
-        let over = over.filter(|thread| *thread != id);
         match decide_mail(&row.case, &context, &rules) {
             Decision::Send(reason) => {
                 let left = self.take_over(&row, reason, notifying)?;

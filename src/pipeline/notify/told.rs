@@ -168,7 +168,7 @@ pub(in crate::pipeline) enum When {
 pub(in crate::pipeline) struct Hearing {
     /// What told of it, and of its end, in the order in which it was queued.
     lines: Vec<Line>,
-    /// Whether the digest told of it since it was opened.
+    /// Whether a digest told of it since it was opened that is not among `lines`: nobody knows to whom.
     has_digest: bool,
     /// Whether the digest was to tell of it since it was opened, and did not.
     is_digest_lost: bool,
@@ -283,6 +283,7 @@ impl Notify<'_> {
         let tellings = log.iter().enumerate();
         let tellings = tellings.filter_map(|(i, line)| Some((i, line, Telling::of(line)?)));
         let (mut told_in, mut digest, mut last) = (BTreeSet::new(), None, None);
+        let mut digests_at = BTreeSet::new();
         let (mut ended_in, mut left_out) = (BTreeSet::new(), BTreeSet::new());
         let mut is_digest_lost = false;
         for (i, line, telling) in tellings {
@@ -297,8 +298,12 @@ impl Notify<'_> {
                     left_out.insert(message);
                     last = before;
                 }
-                Telling::Digest => digest = Some(i),
+                Telling::Digest => {
+                    digest = Some(i);
+                    digests_at.insert(line.event.at);
+                }
                 Telling::NoDigest => {
+                    digests_at.clear();
                     is_digest_lost = digest.take().is_some_and(|at| at >= opened);
                     last = before.filter(|it| *it != Telling::Digest);
                 }
@@ -309,8 +314,11 @@ impl Notify<'_> {
                 }
             }
         }
-        let has_digest = digest.is_some_and(|at: usize| at >= opened);
         let mut lines = self.lines_of(row, row.id, when, heads, |_| true)?;
+        let digests = self.digest_lines(row, when, (&digests_at, &left_out))?;
+        // Where the outbox has none of them any more, those who heard of it are not known.
+        let has_digest = digests.is_empty() && digest.is_some_and(|at: usize| at >= opened);
+        lines.extend(digests);
         let others = told_in.iter().chain(&ended_in);
         let leads: BTreeSet<i64> = others.map(|(lead, _)| *lead).collect();
         for lead in leads {
@@ -346,12 +354,77 @@ impl Notify<'_> {
             lines.extend(of_lead);
         }
         lines.sort_by_key(|line| line.id);
+        let is_digest_lost = is_digest_lost && digest.is_none();
         Ok(Hearing {
             lines,
             has_digest,
-            is_digest_lost: is_digest_lost && !has_digest,
+            is_digest_lost,
             is_digest_last: has_digest && last == Some(Telling::Digest),
         })
+    }
+
+    /// Returns the digests of some times as what they are to a case that each of them tells for the first time.
+    fn digest_lines(
+        &self,
+        row: &CaseRow,
+        when: When,
+        (times, left_out): (&BTreeSet<Timestamp>, &BTreeSet<i64>),
+    ) -> Result<Vec<Line>, PipelineError> {
+        let mut messages = Vec::new();
+        for at in times {
+            messages.extend(self.store.desk().digests_of(*at)?);
+        }
+        if let When::Before(id) = when {
+            messages.retain(|it| it.id < id);
+        }
+        // One that waits is written anew without who may not be told of any more: see `write_digest_anew`.
+        let is_taken_back = messages.iter().any(is_waiting) && {
+            let exemptions = self.store.desk().exemptions_in_force(self.clock.now())?;
+            !row.case.state.is_working() || self.is_withdrawn(row, &exemptions)?
+        };
+        let current = self.desk_addressees(&row.case);
+        let line = |it: MessageRow| {
+            let is_current = self.mail().is_none()
+                || (current.iter()).any(|to| is_same_address(&to.address, &it.message.recipient));
+            let fortune = match left_out.contains(&it.id) {
+                true => Fortune::Lost,
+                false => fortune_of(&it, is_taken_back || !is_current),
+            };
+            Line {
+                id: it.id,
+                revision: 0,
+                is_closure: false,
+                is_end: false,
+                is_first: true,
+                is_mail: true,
+                is_current,
+                waits: is_waiting(&it),
+                may_have_arrived: it.may_have_arrived(),
+                is_stranded: is_stranded(&it),
+                fortune,
+                recipient: it.message.recipient,
+            }
+        };
+        Ok(messages.into_iter().map(line).collect())
+    }
+
+    /// Returns whether the log of a case says that the digest of a time told of it, and nothing after that says that one did
+    /// not.
+    pub(in crate::pipeline) fn is_told_in_digest(
+        &self,
+        id: i64,
+        queued_at: Timestamp,
+    ) -> Result<bool, PipelineError> {
+        let log = self.store.desk().case_events(id)?;
+        let mut is_told = false;
+        for line in &log {
+            is_told = match Telling::of(line) {
+                Some(Telling::Digest) => is_told || line.event.at == queued_at,
+                Some(Telling::NoDigest | Telling::NotIn(_)) => false,
+                _ => is_told,
+            };
+        }
+        Ok(is_told)
     }
 
     /// Returns whether no mail of another case may name a case now: it is dismissed, or exempt.
@@ -449,7 +522,7 @@ impl Notify<'_> {
                 revision: it.message.revision,
                 is_closure,
                 is_end: is_closure,
-                waits: matches!(it.state, MessageState::Queued | MessageState::Dead),
+                waits: is_waiting(it),
                 may_have_arrived: it.may_have_arrived(),
                 is_stranded: is_stranded(it),
                 is_first: is_first(it) || !is_own,
@@ -601,6 +674,11 @@ pub(in crate::pipeline) fn is_to_be_looked_at(row: &CaseRow) -> bool {
     row.case.reported && row.case.told.at.is_none()
 }
 
+/// Returns whether a message is not sent yet, and in nobody's hands.
+fn is_waiting(row: &MessageRow) -> bool {
+    matches!(row.state, MessageState::Queued | MessageState::Dead)
+}
+
 /// Returns what becomes of a message, or what would be if it were taken back as long as it waits.
 fn fortune_of(row: &MessageRow, is_taken_back: bool) -> Fortune {
     let is_lost = match row.state {
@@ -628,7 +706,7 @@ fn is_stranded(row: &MessageRow) -> bool {
 }
 
 /// Returns the number of the mail of a case by which another was told at a time: of the newest that was queued by then. One
-/// that was tried anew counts as queued later: so the oldest, if there is none.
+/// that an older program tried anew counts as queued later: so the oldest, if there is none.
 fn mail_at(messages: &[MessageRow], at: Timestamp) -> Option<u32> {
     let reports = || {
         let mail = messages.iter();

@@ -31,13 +31,31 @@ impl Desk<'_> {
         names_min: u32,
         limit: usize,
     ) -> Result<Vec<BulkMove>, StoreError> {
+        let untold = "b.told_at is null and b.name_count >= ?1";
+        self.bulk_moves(untold, i64::from(names_min), limit)
+    }
+
+    /// Returns the mass moves that were told at a time, oldest first.
+    pub fn bulk_moves_told_at(&self, at: Timestamp) -> Result<Vec<BulkMove>, StoreError> {
+        self.bulk_moves("b.told_at = ?1", at.unix(), i32::MAX as usize)
+    }
+
+    /// Returns the mass moves that a condition on a number names, oldest first, and of these the first `limit`.
+    fn bulk_moves(
+        &self,
+        condition: &str,
+        value: i64,
+        limit: usize,
+    ) -> Result<Vec<BulkMove>, StoreError> {
         let rows = self.store.run(|db| {
-            let sql = "select b.id, b.version_id, z.name, b.at, b.kind, b.name_count, b.before,
-                              b.after, b.names
-                         from bulk_move b join zone z on z.id = b.zone_id
-                        where b.told_at is null and b.name_count >= ?
-                        order by b.id limit ?";
-            db.query(sql, params![names_min, limit as i64], |row| {
+            let sql = format!(
+                "select b.id, b.version_id, z.name, b.at, b.kind, b.name_count, b.before,
+                        b.after, b.names
+                   from bulk_move b join zone z on z.id = b.zone_id
+                  where {condition}
+                  order by b.id limit ?2"
+            );
+            db.query(&sql, params![value, limit as i64], |row| {
                 let texts: [String; 5] = [
                     row.get("name")?,
                     row.get("kind")?,
@@ -87,16 +105,6 @@ impl Desk<'_> {
                     "update bulk_move set told_at = ?2 where id = ?1",
                     [id, now.unix()],
                 )
-            })
-            .map(|_| ())
-    }
-
-    /// Notes that nobody was told of the mass moves that were told at a time.
-    pub fn forget_bulk_alerts(&self, at: Timestamp) -> Result<(), StoreError> {
-        self.store
-            .run(|db| {
-                let sql = "update bulk_move set told_at = null where told_at = ?";
-                db.execute(sql, [at.unix()])
             })
             .map(|_| ())
     }
@@ -198,6 +206,16 @@ impl Desk<'_> {
                 let sql = "insert into meta (key, value) values (?1, ?2)
                            on conflict (key) do update set value = excluded.value";
                 db.execute(sql, params![name, value])
+            })
+            .map(|_| ())
+    }
+
+    /// Forgets the numbers that are kept under names from one on, before another.
+    pub fn forget_numbers_between(&self, first: &str, end: &str) -> Result<(), StoreError> {
+        self.store
+            .run(|db| {
+                let sql = "delete from meta where key >= ?1 and key < ?2";
+                db.execute(sql, params![first, end])
             })
             .map(|_| ())
     }

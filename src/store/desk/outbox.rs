@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::outbox::{LEASE, Next, PERHAPS_SENT, plain_reply};
+use crate::outbox::{ASKED_BY_NUMBER, LEASE, Next, PERHAPS_SENT, TRIED_AGAIN, plain_reply};
 use crate::store::desk::Desk;
 use crate::store::door::{Fault, Row, params};
 use crate::store::error::StoreError;
@@ -733,9 +733,9 @@ impl Desk<'_> {
             .map(|count| count > 0)
     }
 
-    /// Makes a message that waits, was given up or came back due now. With `anew` it counts as queued now, so that it is
-    /// tried for as long as a new one. Returns whether it was any of these.
-    pub fn retry_message(&self, id: i64, anew: bool, now: Timestamp) -> Result<bool, StoreError> {
+    /// Makes a message that waits, was given up or came back due now. It stays as old as it is: what happened after it was
+    /// written is not in it. Returns whether it was any of these.
+    pub fn retry_message(&self, id: i64, now: Timestamp) -> Result<bool, StoreError> {
         self.store
             .run(|db| {
                 // What came back may have come back from one of those that its address stands for.
@@ -744,16 +744,46 @@ impl Desk<'_> {
                         set state = 'queued', next_attempt_at = ?2, fate = null, bounced_at = null,
                             sent_at = null,
                             last_reply = case when state = 'sent' or fate is not null
-                                              then {perhaps} else last_reply end,
-                            queued_at = case when ?3 = 1 then ?2 else queued_at end
+                                              then {perhaps} else last_reply end
                       where id = ?1
                             and (state in ('queued', 'dead')
                                  or (state = 'sent' and fate in ('undelivered', 'bounced')))",
                     perhaps = noted_perhaps("coalesce(last_reply, '')")
                 );
-                db.execute(&sql, params![id, now, i64::from(anew)])
+                db.execute(&sql, params![id, now])
             })
             .map(|count| count > 0)
+    }
+
+    /// Returns when somebody last asked for a message by its number, as the log says; `None` if nobody did.
+    pub fn asked_by_number_at(&self, row: &MessageRow) -> Result<Option<Timestamp>, StoreError> {
+        self.last_retry(row, &format!("{ASKED_BY_NUMBER}; %"))
+    }
+
+    /// Returns when a message was last begun anew, as the log says: somebody asked for it, or it was given up and tried
+    /// again. `None` if it was not.
+    pub fn begun_anew_at(&self, row: &MessageRow) -> Result<Option<Timestamp>, StoreError> {
+        let dead = MessageState::Dead.word();
+        let given_up = self.last_retry(row, &format!("{TRIED_AGAIN}; it was {dead}"))?;
+        Ok(given_up.max(self.asked_by_number_at(row)?))
+    }
+
+    /// Returns when a person last had a message tried again with words like these.
+    fn last_retry(&self, row: &MessageRow, words: &str) -> Result<Option<Timestamp>, StoreError> {
+        let like = format!("message {} to % {words}", row.id);
+        let at: Option<i64> = self.store.run(|db| match row.message.case_id {
+            Some(case) => {
+                let sql = "select max(at)
+                             from case_event
+                            where case_id = ?1 and actor <> 'fluxwatch' and note like ?2";
+                db.value(sql, params![case, like])
+            }
+            None => {
+                let sql = "select max(at) from desk_event where note like ?1";
+                db.value(sql, params![like])
+            }
+        })?;
+        Ok(at.map(Timestamp::from_unix))
     }
 
     /// Gives a message that is in hand other octets, with what they say of themselves.
@@ -901,6 +931,25 @@ impl Desk<'_> {
     pub fn digests_of(&self, queued_at: Timestamp) -> Result<Vec<MessageRow>, StoreError> {
         self.select_heads(
             "kind = 'digest' and queued_at = ?1 order by id",
+            queued_at.unix(),
+        )
+    }
+
+    /// Returns when the digest before one of a time was queued; `None` if there is none.
+    pub fn digest_before(&self, queued_at: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        let at: Option<i64> = self.store.run(|db| {
+            let sql = "select max(queued_at)
+                         from message
+                        where kind = 'digest' and queued_at < ?";
+            db.value(sql, [queued_at.unix()])
+        })?;
+        Ok(at.map(Timestamp::from_unix))
+    }
+
+    /// Returns the digests that were queued at a time or later, without their octets, oldest first.
+    pub fn digests_since(&self, queued_at: Timestamp) -> Result<Vec<MessageRow>, StoreError> {
+        self.select_heads(
+            "kind = 'digest' and queued_at >= ?1 order by id",
             queued_at.unix(),
         )
     }

@@ -226,8 +226,8 @@ impl Desk<'_> {
             .collect()
     }
 
-    /// Returns whether a case was dismissed after one time and by another, as a line of a case's log after one says.
-    pub fn was_dismissed_between(
+    /// Returns whether a case ended after one time and by another, as a line of a case's log after one says.
+    pub fn has_end_between(
         &self,
         event: i64,
         [after, by]: [Timestamp; 2],
@@ -235,9 +235,33 @@ impl Desk<'_> {
         self.store.run(|db| {
             let sql = "select exists (select 1
                                         from case_event
-                                       where id > ?1 and to_state = 'dismissed' and at > ?2
-                                             and at <= ?3 and from_state <> 'dismissed')";
+                                       where id > ?1
+                                             and to_state in ('dismissed', 'mitigated', 'closed')
+                                             and from_state <> to_state
+                                             and coalesce(written_at, at) > ?2
+                                             and coalesce(written_at, at) <= ?3)";
             db.value(sql, params![event, after, by])
+        })
+    }
+
+    /// Returns the cases whose logs have a line of the program of a time and in these words, in the order of the lines.
+    pub fn cases_noted_at(&self, at: Timestamp, note: &str) -> Result<Vec<i64>, StoreError> {
+        self.store.run(|db| {
+            let sql = "select case_id
+                         from case_event
+                        where at = ?1 and actor = 'fluxwatch' and note = ?2
+                        group by case_id order by min(id)";
+            db.values(sql, params![at, note])
+        })
+    }
+
+    /// Returns the number of the last line of the cases' logs that was written before a time; 0 if there is none.
+    pub fn last_case_event_before(&self, at: Timestamp) -> Result<i64, StoreError> {
+        self.store.run(|db| {
+            let sql = "select coalesce(max(id), 0)
+                         from case_event
+                        where coalesce(written_at, at) < ?";
+            db.value(sql, [at.unix()])
         })
     }
 

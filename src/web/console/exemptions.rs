@@ -141,7 +141,7 @@ async fn end(visit: &Visit, fields: &Fields) -> Page {
     let acted = visit
         .console
         .desks
-        .act(move |desk| remove(desk.store(), id, &who, desk.clock().now()));
+        .act(move |desk| remove(desk, id, &who, desk.clock().now()));
     acted.await??;
     Ok(see_other("/exemptions"))
 }
