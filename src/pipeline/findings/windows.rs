@@ -288,6 +288,8 @@ impl Findings<'_> {
                 until: range.until,
                 limit: range.limit,
                 instants_min: INSTANTS_MIN,
+                // A replay asks at one time after another what it has read once.
+                is_once: range.is_replayed,
             },
             registered_at: self.registered_at(domain, range.until),
             only_times: range.only_times,
