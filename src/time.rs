@@ -94,6 +94,11 @@ impl Timestamp {
         Self::month_start(self.month_bucket())
     }
 
+    /// Returns the first second of the hour that this lies in, UTC.
+    pub fn start_of_hour(self) -> Self {
+        Self::from_unix(self.0.saturating_sub(self.0.rem_euclid(3600)))
+    }
+
     /// Returns the first second of the day that this lies in, UTC.
     pub fn start_of_day(self) -> Self {
         Self::from_unix(self.0 - self.0.rem_euclid(86_400))

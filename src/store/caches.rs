@@ -207,7 +207,12 @@ pub(in crate::store) struct Kept {
     pub(in crate::store) owners: HashMap<i64, KeptOwner>,
     /// How many closed intervals there are in all.
     pub(in crate::store) row_count: usize,
+    /// The first versions of zones since whole hours. Later versions have later rows, whatever time they are of.
+    pub(in crate::store) firsts: HashMap<(ZoneId, Timestamp), i64>,
 }
+
+/// The first versions of how many hours are kept, at some 50 octets each.
+const KEPT_FIRSTS_MAX: usize = 100_000;
 
 /// How far a zone's chain was looked at.
 #[derive(Debug, Clone, Copy)]
@@ -246,6 +251,14 @@ impl Kept {
     /// Forgets everything.
     pub(in crate::store) fn clear(&mut self) {
         *self = Self::default();
+    }
+
+    /// Keeps the first version of a zone since an hour; forgets all others if there are too many.
+    pub(in crate::store) fn keep_first(&mut self, zone: ZoneId, hour: Timestamp, first: i64) {
+        if self.firsts.len() >= KEPT_FIRSTS_MAX {
+            self.firsts.clear();
+        }
+        self.firsts.insert((zone, hour), first);
     }
 
     /// Takes an owner out.

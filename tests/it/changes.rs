@@ -73,6 +73,35 @@ fn a_change_reads_no_more_after_a_thousand_changes_than_after_some_hundred() {
 }
 
 #[test]
+fn a_change_asks_no_more_of_many_past_name_servers_than_of_some() {
+    let bench = Bench::new("");
+    let clock = Arc::new(SetClock::new(Timestamp::from_unix(BEGINS_AT + 900_000)));
+    let pipeline = bench.pipeline(clock);
+    // Two name servers of others, never seen before, each hour.
+    let asked_by = |from: i64, to: i64| {
+        let mut feed = String::new();
+        for i in from..to {
+            let at = Timestamp::from_unix(BEGINS_AT + 3600 * i);
+            writeln!(feed, r#"{{"at":"{at}","zone":"example.","rrname":"bad.example.","rrtype":"NS","op":"set","ttl":60,"rdata":["ns.a{i}.test.","ns.b{i}.test."]}}"#).expect("written to memory");
+        }
+        let before = pipeline.store().call_count();
+        import(&pipeline, feed);
+        (pipeline.store().call_count() - before) / (to - from) as u64
+    };
+    asked_by(0, 30);
+    let some = asked_by(30, 50);
+    asked_by(50, 150);
+    let many = asked_by(150, 170);
+    let domain = Name::parse("bad.example.").expect("valid");
+    let case = pipeline.store().desk().find_case(&domain).expect("read");
+    assert!(case.is_some());
+    assert!(
+        many < some + some / 4,
+        "{many} statements a change, {some} before"
+    );
+}
+
+#[test]
 fn flux_that_is_too_long_to_be_judged_whole_is_reported_and_says_what_is_left_out() {
     let bench = Bench::new("");
     let clock = Arc::new(SetClock::new(Timestamp::from_unix(BEGINS_AT + 400_000)));

@@ -223,22 +223,14 @@ impl Findings<'_> {
     ) -> Result<BTreeSet<Name>, PipelineError> {
         let policy = &policy.nameservers;
         let before = now - policy.popular_stable;
-        let is_used = |host: &Name, whole_operator: bool, enough: u32| {
-            let count =
-                self.store
-                    .ledger()
-                    .stable_user_count(host, whole_operator, before, enough)?;
-            Ok::<_, PipelineError>(count >= enough)
+        let hosts: Vec<&Name> = hosts.collect();
+        let counts = self.store.ledger().stable_user_counts(&hosts, before)?;
+        let is_used = |[of_operator, own]: [u32; 2]| {
+            of_operator >= policy.popular_operator_names || own >= policy.popular_host_names
         };
-        let mut popular = BTreeSet::new();
-        for host in hosts {
-            if is_used(host, true, policy.popular_operator_names)?
-                || is_used(host, false, policy.popular_host_names)?
-            {
-                popular.insert(host.clone());
-            }
-        }
-        Ok(popular)
+        let popular = hosts.into_iter().zip(counts);
+        let popular = popular.filter(|(_, counts)| is_used(*counts));
+        Ok(popular.map(|(host, _)| host.clone()).collect())
     }
 }
 

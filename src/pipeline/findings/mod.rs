@@ -15,6 +15,7 @@ pub(in crate::pipeline) mod crowd;
 pub(in crate::pipeline) mod cuts;
 pub(in crate::pipeline) mod delegated;
 pub(in crate::pipeline) mod find;
+pub(in crate::pipeline) mod last_use;
 pub(in crate::pipeline) mod operated;
 pub(in crate::pipeline) mod remains;
 pub(in crate::pipeline) mod windows;

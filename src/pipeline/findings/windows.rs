@@ -284,6 +284,8 @@ impl Findings<'_> {
                 until: range.until,
                 limit: range.limit,
                 instants_min: INSTANTS_MIN,
+                // A replay asks at one time after another what it has read once.
+                is_once: range.is_replayed,
             },
             registered_at: self.registered_at(domain, range.until),
             only_times: range.only_times,
@@ -418,7 +420,7 @@ impl Findings<'_> {
                         .extend(values.iter().filter_map(Rdata::address));
                 }
             }
-            let last = match budget.is_replayed {
+            let last = match budget.is_replayed || read.stays.is_empty() {
                 true => None,
                 false => self.last_use(key.zone, &names, host, until)?,
             };
@@ -442,34 +444,6 @@ impl Findings<'_> {
             left_out,
             is_operated: false,
         }))
-    }
-
-    /// Returns when a delegation was last known to use a name server by a time; `None` for one that it is seen to use then.
-    /// What moved while nobody could see the zone is not held against it: it may have left before. What moved before that was
-    /// known is, as long as nothing shows that it had left.
-    pub(in crate::pipeline) fn last_use(
-        &self,
-        zone: ZoneId,
-        names: &[Stay<Name>],
-        host: &Name,
-        until: Timestamp,
-    ) -> Result<Option<Timestamp>, PipelineError> {
-        let mut last = None;
-        for stay in names.iter().filter(|stay| stay.value == *host) {
-            let end = stay.removed.map(|end| end.at).filter(|end| *end <= until);
-            // A version of that second is seen.
-            let asked = end.unwrap_or(until + Span::seconds(1));
-            let unseen = self.store.zones().unseen_at(zone, asked)?;
-            let used = match end {
-                Some(end) => Some(unseen.map_or(end, |unseen| unseen.since)),
-                None => unseen.map(|it| it.known_at).filter(|at| *at < asked),
-            };
-            if used.is_none() {
-                return Ok(None);
-            }
-            last = last.max(used);
-        }
-        Ok(last)
     }
 
     /// Returns the name servers that a domain has at a time, as any zone says.

@@ -23,6 +23,17 @@ use crate::pipeline::outcome::PollOptions;
 use crate::store::CaseRow;
 use crate::time::{Span, Timestamp};
 
+/// Cases with changes that were left unjudged.
+#[derive(Default)]
+struct Left {
+    /// Those that are judged now.
+    due: Vec<CaseRow>,
+    /// The numbers of those of them whose delegation counts as gone.
+    gone: HashSet<i64>,
+    /// The numbers of those that are judged later, each with its time.
+    put_off: Vec<(i64, Timestamp)>,
+}
+
 /// How many looks a day has.
 const REEVALUATIONS_A_DAY: i64 = 24;
 
@@ -171,57 +182,61 @@ impl Judge<'_> {
         loop {
             let mut cases = self.store.desk().cases_due(apex, by)?;
             cases.retain(|row| is_among(&row.case.zone));
-            let count = cases.len();
-            let mut due = Vec::with_capacity(count);
-            for row in cases {
-                if !self.is_put_off(&row)? {
-                    due.push(row);
-                }
+            let left = self.look_at_left(cases)?;
+            for (id, until) in &left.put_off {
+                self.store.desk().set_due(*id, *until)?;
             }
-            let is_done = due.len() == count;
-            self.judge_cases(due.into_iter(), &|row| self.last_left(&row.case), options)?;
+            let is_done = left.put_off.is_empty();
+            let time_of = |row: &CaseRow| self.last_left(&row.case, left.gone.contains(&row.id));
+            self.judge_cases(left.due.into_iter(), &time_of, options)?;
             if is_done {
                 return Ok(());
             }
         }
     }
 
-    /// Puts off the case of a busy domain: it is judged once an hour, and when its change was left nobody looked whether
-    /// it is busy. Returns whether that was done.
-    fn is_put_off(&self, row: &CaseRow) -> Result<bool, PipelineError> {
-        let case = &row.case;
-        let (at, until) = (case.due_at, case.evaluated_at + REEVALUATE_AFTER);
-        let Some(at) = at.filter(|at| *at < until) else {
-            return Ok(false);
-        };
-        let standing = self.standing(&case.domain, at)?;
-        if standing == Standing::Gone {
-            return Ok(false);
+    /// Tells apart cases with changes that were left unjudged. That of a busy domain is put off: it is judged once an hour,
+    /// and when its change was left nobody looked whether it is busy.
+    fn look_at_left(&self, cases: Vec<CaseRow>) -> Result<Left, PipelineError> {
+        let mut left = Left::default();
+        if cases.is_empty() {
+            return Ok(left);
         }
-        let quick = self.findings.range(at, QUICK_INTERVALS_MAX);
-        let is_busy = self.findings.has_many_names(&case.domain)?
-            || self.findings.is_busy(&case.domain, &quick)?;
-        if is_busy {
-            // That it is gone is judged as soon as it counts as gone.
-            let until = match standing {
-                Standing::Away(gone_at) => until.min(gone_at),
-                _ => until,
-            };
-            self.store.desk().set_due(row.id, until)?;
+        // One state of the database for all of them, so that what is kept of their owners is not read anew.
+        let reading = self.store.begin_reading()?;
+        for row in cases {
+            let case = &row.case;
+            let at = case.due_at.unwrap_or(case.evaluated_at);
+            let until = case.evaluated_at + REEVALUATE_AFTER;
+            let standing = self.standing(&case.domain, at)?;
+            if standing == Standing::Gone {
+                left.gone.insert(row.id);
+            } else if case.due_at.is_some_and(|at| at < until) && self.is_busy(&case.domain, at)? {
+                // That it is gone is judged as soon as it counts as gone.
+                let until = match standing {
+                    Standing::Away(gone_at) => until.min(gone_at),
+                    _ => until,
+                };
+                left.put_off.push((row.id, until));
+                continue;
+            }
+            left.due.push(row);
         }
-        Ok(is_busy)
+        drop(reading);
+        Ok(left)
     }
 
-    /// Returns whether the delegation of a case counts as gone by a time: that needs no other change.
-    fn has_gone_by(&self, case: &Case, at: Timestamp) -> Result<bool, PipelineError> {
-        Ok(self.standing(&case.domain, at)? == Standing::Gone)
+    /// Returns whether a domain is busy at a time.
+    fn is_busy(&self, domain: &Name, at: Timestamp) -> Result<bool, PipelineError> {
+        let quick = self.findings.range(at, QUICK_INTERVALS_MAX);
+        Ok(self.findings.has_many_names(domain)? || self.findings.is_busy(domain, &quick)?)
     }
 
     /// Returns as of when the changes of a case that were left unjudged are judged: the last of them until it is due. That a
-    /// delegation is gone is judged when it is due.
-    fn last_left(&self, case: &Case) -> Result<Timestamp, PipelineError> {
+    /// delegation `is_gone` is judged when it is due.
+    fn last_left(&self, case: &Case, is_gone: bool) -> Result<Timestamp, PipelineError> {
         let due_at = case.due_at.unwrap_or(case.evaluated_at);
-        if self.has_gone_by(case, due_at)? {
+        if is_gone {
             return Ok(due_at);
         }
         let range = Range {

@@ -302,7 +302,7 @@ impl Ledger<'_> {
         Ok(names.iter().filter_map(row).collect())
     }
 
-    /// Returns the row of an owner, if history knows it.
+    /// Returns the row of an owner, if history knows it; kept while one state of the database is read.
     pub(in crate::store) fn find_owner(
         &self,
         zone: ZoneId,
@@ -312,12 +312,15 @@ impl Ledger<'_> {
         let Some(key) = owner.relative_key(apex) else {
             return Ok(None);
         };
-        self.store.run(|db| {
-            db.first_value(
-                "select id from owner where zone_id = ? and name = ?",
-                params![zone, key],
-            )
-        })
+        if let Some(known) = self.kept_id(zone, &key) {
+            return Ok(Some(known));
+        }
+        let found = self.store.run(|db| {
+            let sql = "select id from owner where zone_id = ? and name = ?";
+            db.first_value(sql, params![zone, key])
+        })?;
+        self.keep_ids(zone, found.map(|id| (id, owner)).into_iter(), apex);
+        Ok(found)
     }
 
     /// Returns the row of an owner, made if it is not there.

@@ -5,12 +5,14 @@
 //! version writes the difference. A name server below the owner itself is not counted: nobody vouches for
 //! himself. `docs/explanation/detection.md`, "Popularity".
 
+use std::collections::{BTreeSet, HashMap};
+
 use crate::dns::{Name, SUFFIX_LIST, operator_domain};
-use crate::store::door::{Db, Fault, params};
+use crate::store::door::{Db, Fault, Numbers, params};
 use crate::store::error::StoreError;
 use crate::store::ledger::Ledger;
 use crate::store::ledger::tally::{DIFFERENCES_MAX, HostKey, Tally, week_of};
-use crate::store::sqlite::dialect::IN_ORDER;
+use crate::store::sqlite::dialect::{IN_ORDER, rows_of};
 use crate::time::Timestamp;
 
 /// The key in `meta` of the list of suffixes that told the operators.
@@ -29,16 +31,7 @@ impl Ledger<'_> {
         before: Timestamp,
         enough: u32,
     ) -> Result<u32, StoreError> {
-        let row = self.find_host_row(host)?;
-        let user_of = match whole_operator {
-            // As it was counted: another list of suffixes than this program's may have told the operators.
-            true => match row.and_then(|row| row.operator_id) {
-                Some(operator_id) => Some(-operator_id),
-                None => self.find_host(&operator_domain(host))?.map(|id| -id),
-            },
-            false => row.map(|row| row.id),
-        };
-        let Some(user_of) = user_of else {
+        let Some(user_of) = self.counted_as(host, whole_operator)? else {
             return Ok(0);
         };
         self.store.run(|db| {
@@ -55,6 +48,58 @@ impl Ledger<'_> {
                 }
             }
             Ok(count)
+        })
+    }
+
+    /// [`Ledger::stable_user_count`] of several name servers, with one statement: for each, in the order in which they are
+    /// named, that of all name servers of its operator, and its own.
+    pub fn stable_user_counts(
+        &self,
+        hosts: &[&Name],
+        before: Timestamp,
+    ) -> Result<Vec<[u32; 2]>, StoreError> {
+        let mut asked = Vec::with_capacity(hosts.len());
+        for host in hosts {
+            asked.push([self.counted_as(host, true)?, self.counted_as(host, false)?]);
+        }
+        let users_of: BTreeSet<i64> = asked.iter().flatten().flatten().copied().collect();
+        if users_of.is_empty() {
+            return Ok(vec![[0; 2]; hosts.len()]);
+        }
+        let users_of = Numbers::from_iter(users_of);
+        let counts: Vec<(i64, i64)> = self.store.run(|db| {
+            // A count below nothing is found and mended by others; here it is nothing.
+            let sql = format!(
+                "select w.value as user_of,
+                        (select cast(coalesce(sum(case when p.count > 0 then p.count else 0 end), 0)
+                                     as bigint)
+                           from popularity p
+                          where p.user_of = w.value and p.week < ?2) as user_count
+                   from {list} w",
+                list = rows_of("?1")
+            );
+            db.query(&sql, params![users_of, week_of(before)], |row| {
+                Ok((row.get("user_of")?, row.get("user_count")?))
+            })
+        })?;
+        let counts: HashMap<i64, i64> = counts.into_iter().collect();
+        let count = |user_of: Option<i64>| {
+            let known = user_of.and_then(|it| counts.get(&it)).copied();
+            u32::try_from(known.unwrap_or(0)).unwrap_or(u32::MAX)
+        };
+        Ok(asked.into_iter().map(|both| both.map(count)).collect())
+    }
+
+    /// Returns under which number the users of a name server, or of its operator, are counted, if history knows it.
+    fn counted_as(&self, host: &Name, whole_operator: bool) -> Result<Option<i64>, StoreError> {
+        let row = self.find_host_row(host)?;
+        Ok(match whole_operator {
+            // As it was counted: another list of suffixes than this program's may have told the operators.
+            true => match row.and_then(|row| row.operator_id) {
+                Some(operator_id) => Some(-operator_id),
+                None => self.find_host(&operator_domain(host))?.map(|id| -id),
+            },
+            false => row.map(|row| row.id),
         })
     }
 
@@ -293,8 +338,6 @@ fn is_key_below(zone: &str, owner: &str, host: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use proptest::prelude::*;
 
     use crate::dns::{Rdata, Record};
@@ -451,12 +494,16 @@ mod tests {
             }
             prop_assert!(store.ledger().is_popularity_sound().expect("read"));
             let zone = store.zones().find_zone(&name("example")).expect("read").expect("there");
-            for host in HOSTS.map(name) {
-                for whole_operator in [false, true] {
-                    for back in 0..4 {
-                        let before = Timestamp::from_unix(at.unix() + (1 - back) * 7 * 86_400);
-                        let counted = store.ledger().stable_user_count(&host, whole_operator, before, u32::MAX).expect("read");
-                        prop_assert_eq!(counted, users(&store, &zone, &host, whole_operator, before), "{} {} {}", host, whole_operator, back);
+            let hosts = HOSTS.map(name);
+            for back in 0..4 {
+                let before = Timestamp::from_unix(at.unix() + (1 - back) * 7 * 86_400);
+                let all: Vec<&Name> = hosts.iter().collect();
+                let together = store.ledger().stable_user_counts(&all, before).expect("read");
+                for (host, together) in hosts.iter().zip(together) {
+                    for whole_operator in [false, true] {
+                        let counted = store.ledger().stable_user_count(host, whole_operator, before, u32::MAX).expect("read");
+                        prop_assert_eq!(counted, users(&store, &zone, host, whole_operator, before), "{} {} {}", host, whole_operator, back);
+                        prop_assert_eq!(counted, together[usize::from(!whole_operator)]);
                     }
                 }
             }
@@ -650,6 +697,10 @@ mod tests {
                 .expect("read")
         };
         assert_eq!(users(), 0);
+        let both = store
+            .ledger()
+            .stable_user_counts(&[&name("ns1.op.net")], later);
+        assert_eq!(both.expect("read")[0][1], 0);
         store.upkeep().recount(|_| {}).expect("written");
         assert_eq!(
             store.upkeep().verify(|_| {}).expect("readable").faults,

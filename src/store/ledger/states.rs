@@ -270,6 +270,12 @@ impl Ledger<'_> {
         }
     }
 
+    /// Returns the row of an owner of a zone that has a key, if it is kept.
+    pub(in crate::store) fn kept_id(&self, zone: ZoneId, key: &str) -> Option<i64> {
+        let kept = self.store.owner_ids.borrow();
+        kept.as_ref()?.get(&zone)?.get(key).copied()
+    }
+
     /// Returns the rows of those owners of a zone that are kept.
     fn kept_ids(&self, zone: ZoneId, keys: &[String]) -> Vec<Option<i64>> {
         let kept = self.store.owner_ids.borrow();

@@ -133,6 +133,7 @@ impl Lookup<'_> {
             until: now,
             limit: DELEGATION_ROWS_MAX,
             instants_min: 0,
+            is_once: false,
         };
         let stays = self.newest_intervals(key, &extent)?.stays.into_iter();
         let mut stays: Vec<Interval> = stays

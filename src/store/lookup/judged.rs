@@ -348,6 +348,25 @@ impl Lookup<'_> {
         Ok(first)
     }
 
+    /// Returns a row of before [`Lookup::first_version`], or that: no earlier row has this time or a later one. To find it
+    /// takes all versions since, and so it is looked for once for each hour of these times.
+    pub(in crate::store) fn no_version_before(
+        &self,
+        zone: ZoneId,
+        since: Timestamp,
+    ) -> Result<i64, StoreError> {
+        let hour = since.start_of_hour();
+        let known = self.store.kept.borrow().firsts.get(&(zone, hour)).copied();
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let Some(first) = self.store.zones().first_since(zone, hour)? else {
+            return Ok(i64::MAX);
+        };
+        self.store.kept.borrow_mut().keep_first(zone, hour, first);
+        Ok(first)
+    }
+
     /// Returns when a zone was first seen.
     pub fn watched_since(&self, zone: ZoneId) -> Result<Option<Timestamp>, StoreError> {
         let (first, _) = self.store.zones().span_of(zone)?;

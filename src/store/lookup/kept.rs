@@ -111,6 +111,20 @@ fn newest_of_months<'k>(
     is_whole.then_some(found)
 }
 
+/// Returns how many intervals of an owner ended in a month and those after it; `None` if not all of them are here.
+fn count_since(owner: &KeptOwner, month: i64) -> Option<usize> {
+    let is_of_month = |end: &Moment| end.at.month_bucket() >= month;
+    if owner.since > Timestamp::month_start(month) || owner.rest.as_ref().is_some_and(is_of_month) {
+        return None;
+    }
+    // In the order of their months, the last first.
+    Some(
+        owner
+            .closed
+            .partition_point(|stay| stay.removed.as_ref().is_some_and(is_of_month)),
+    )
+}
+
 /// Adds what later versions did to an owner, whose intervals come in no order.
 fn add(owner: &mut KeptOwner, open: Vec<Interval>, mut closed: Vec<Interval>, version: i64) {
     owner.open = open;
@@ -224,6 +238,24 @@ impl Lookup<'_> {
             let mut all = owner.open.iter().chain(closed);
             Some(all.any(|stay| matches!(stay.value, Rdata::Ns(_))))
         }))
+    }
+
+    /// Returns how many intervals of an owner ended in a month and those after it, from what is kept of it; `None` if that
+    /// is not enough.
+    pub(in crate::store) fn count_kept(
+        &self,
+        zone: ZoneId,
+        owner_id: i64,
+        month: i64,
+    ) -> Result<Option<usize>, StoreError> {
+        if !self.refresh(zone, owner_id)? {
+            return Ok(None);
+        }
+        let kept = self.store.kept.borrow();
+        Ok(kept
+            .owners
+            .get(&owner_id)
+            .and_then(|owner| count_since(owner, month)))
     }
 
     /// Returns whether anything is kept of an owner.
@@ -390,6 +422,7 @@ mod tests {
                     until: Timestamp::from_unix(at),
                     limit,
                     instants_min: 5,
+                    is_once: false,
                 };
                 forget();
                 let read = store
@@ -413,8 +446,19 @@ mod tests {
                     answers.push(format!("{share}: {values:?}"));
                 }
             }
+            for (days, limit) in [(40, 1000), (10, 1000), (40, 20)] {
+                forget();
+                let since = Timestamp::from_unix(at - days * 24 * HOUR);
+                let count = store.lookup().closed_count(&key, since, limit);
+                answers.push(format!("{days} {limit}: {count:?}"));
+            }
             forget();
-            let now = Timestamp::from_unix(at);
+            let (now, names) = (Timestamp::from_unix(at), [owner.clone()].into());
+            let since = Timestamp::from_unix(at - 5 * 24 * HOUR);
+            let used = store.lookup().nameservers_between(zone, &names, since, now);
+            let mut used = used.expect("read").remove(owner).unwrap_or_default();
+            used.sort_by_key(|it| format!("{it:?}"));
+            answers.push(format!("{used:?}"));
             let window = store.lookup().window(&key, now).expect("read");
             let mut there: Vec<String> = window.iter().map(|stay| format!("{stay:?}")).collect();
             there.sort();

@@ -25,6 +25,16 @@ struct Stood {
     baseline: bool,
 }
 
+/// Which part of the history of owners is read.
+struct Part {
+    /// Intervals that were open at or after this time.
+    since: Timestamp,
+    /// No version before this row is of that time or later.
+    first: i64,
+    /// Whether NS records are all that is asked for.
+    only_nameservers: bool,
+}
+
 /// A version at an end of an interval: its time and row, in the order in which versions follow each other.
 type End = (Timestamp, i64);
 
@@ -64,7 +74,12 @@ impl Lookup<'_> {
                 Some((ids[place]?, rtype.code()))
             })
             .collect();
-        let stood = self.stood_since(zone.id, ids.into_iter().flatten().collect(), at)?;
+        let part = Part {
+            since: at,
+            first: self.first_version(zone.id, at)?,
+            only_nameservers: false,
+        };
+        let stood = self.stood_since(zone.id, ids.into_iter().flatten().collect(), &part)?;
         let mut by_rrset: HashMap<(i64, u16), Vec<&Stood>> = HashMap::new();
         for it in &stood {
             let rrset = by_rrset.entry((it.owner_id, it.code)).or_default();
@@ -105,7 +120,13 @@ impl Lookup<'_> {
             .zip(names)
             .filter_map(|(id, name)| Some((id?, name)))
             .collect();
-        let stood = self.stood_since(zone.id, by_id.keys().copied().collect(), since)?;
+        // A name server has many more addresses than it has name servers.
+        let part = Part {
+            since,
+            first: self.no_version_before(zone.id, since)?,
+            only_nameservers: true,
+        };
+        let stood = self.stood_since(zone.id, by_id.keys().copied().collect(), &part)?;
         let mut servers: HashMap<Name, Vec<UsedHost>> = HashMap::new();
         for it in stood {
             let was_there = it.added.0 <= until;
@@ -141,40 +162,44 @@ impl Lookup<'_> {
         Ok((rdata, has_changed_since))
     }
 
-    /// Returns the intervals of owners that were open at or after a time.
+    /// Returns the intervals of owners of which a part of the history is read.
     fn stood_since(
         &self,
         zone: ZoneId,
         owners: Vec<i64>,
-        at: Timestamp,
+        part: &Part,
     ) -> Result<Vec<Stood>, StoreError> {
+        let Part { since, first, .. } = *part;
         let owners = Numbers(owners);
-        let first = self.first_version(zone, at)?;
+        let [of_open, of_past] = match part.only_nameservers {
+            true => ["and r.rrtype = 2", "and p.rrtype = 2"],
+            false => ["", ""],
+        };
         let mut stood = self.store.run(|db| {
             let sql = format!(
                 "select r.owner_id, r.rrtype, r.rdata, r.baseline, r.added_id, a.observed_at as added_at,
                         null as removed_id, null as removed_at
-                   from {list} w {IN_ORDER} record r on r.owner_id = w.value
+                   from {list} w {IN_ORDER} record r on r.owner_id = w.value {of_open}
                         join version a on a.id = r.added_id",
                 list = rows_of("?")
             );
             db.query(&sql, params![owners], read_stood)
         })?;
         // The bucket 0 stands for what is open.
-        let months = self.store.zones().buckets_since(zone, Some(at))?;
+        let months = self.store.zones().buckets_since(zone, Some(since))?;
         for month in months.into_iter().skip(1) {
             stood.extend(self.store.run(|db| {
                 let sql = format!(
                     "select p.owner_id, p.rrtype, p.rdata, p.baseline, p.added_id, a.observed_at as added_at,
                             p.removed_id, d.observed_at as removed_at
                        from {list} w {IN_ORDER} past_record p
-                            on p.bucket = ?1 and p.owner_id = w.value and p.removed_id >= ?2
+                            on p.bucket = ?1 and p.owner_id = w.value and p.removed_id >= ?2 {of_past}
                             join version a on a.id = p.added_id
                             join version d on d.id = p.removed_id
                       where d.observed_at >= ?3",
                     list = rows_of("?4")
                 );
-                db.query(&sql, params![month, first, at, owners], read_stood)
+                db.query(&sql, params![month, first, since, owners], read_stood)
             })?);
         }
         Ok(stood)

@@ -458,6 +458,7 @@ mod tests {
                         until,
                         limit,
                         instants_min: 2,
+                        is_once: false,
                     };
                     let newest = lookup.newest_intervals(&key, &extent).expect("read");
                     let hosts = lookup.host_addresses(&key.owner, &extent).expect("read");
@@ -482,6 +483,7 @@ mod tests {
             until,
             limit: 1000,
             instants_min: 2,
+            is_once: false,
         };
         let ask = |domain: &Name| {
             let zones = store.zones().zones_enclosing(domain)?;

@@ -61,6 +61,8 @@ pub struct Extent {
     pub limit: usize,
     /// More than these are read until they are of so many instants: a change of a large set pushes no other out.
     pub instants_min: usize,
+    /// Whether they are not asked for again soon: nothing of them is kept for then.
+    pub is_once: bool,
 }
 
 /// The most versions of which [`Moments`] are kept.
@@ -109,12 +111,13 @@ impl Lookup<'_> {
     ///
     /// Reads what ended since, not what there is.
     pub fn window(&self, key: &EntityKey, since: Timestamp) -> Result<Vec<Interval>, StoreError> {
-        let first = self.first_version(key.zone, since)?;
+        let first = self.no_version_before(key.zone, since)?;
         let all = Extent {
             since,
             until: Timestamp::from_unix(i64::MAX),
             limit: usize::MAX,
             instants_min: 0,
+            is_once: true,
         };
         let read = self.read_newest(key, &all, first)?;
         Ok(read.stays)
@@ -142,8 +145,13 @@ impl Lookup<'_> {
         let Some(owner_id) = self.owner_row(key)? else {
             return Ok(0);
         };
-        let mut count = 0;
         let months = self.store.zones().buckets_since(key.zone, Some(since))?;
+        if let Some(first) = months.get(1)
+            && let Some(count) = self.count_kept(key.zone, owner_id, *first)?
+        {
+            return Ok(count.min(limit));
+        }
+        let mut count = 0;
         for month in months.into_iter().skip(1).rev() {
             let room = limit.saturating_sub(count);
             let more: i64 = self.store.run(|db| {
@@ -188,7 +196,7 @@ impl Lookup<'_> {
         let (taken, cut) = self.read_extent(key, (owner_id, first), extent)?;
         self.note_rows_read(taken.intervals.len());
         let read = self.read_values(taken.intervals)?;
-        if first == i64::MIN {
+        if first == i64::MIN && !extent.is_once {
             self.keep(key, owner_id, extent, &read)?;
         }
         Ok(leave_out(read.into_iter(), cut))
