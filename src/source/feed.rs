@@ -429,12 +429,20 @@ pub fn file_identity(file: &File) -> io::Result<(u64, u64)> {
 /// that one under its new name, whatever was rotated away after it, and the one at `path`. The second
 /// value is whether the file that was read last is gone.
 ///
+/// Where no file is `last`, one that `is_copy` finds to say the same up to where it was read is read on: the same feed
+/// on another host, or a file that a copying program has put in its place. At `path` it says all that was read, and
+/// nothing is gone; of one that was rotated away nobody knows whether it has all lines of the one that was read.
+///
 /// Rotated files lie in the same folder, are named as [`is_rotated_name`] says, and are not compressed yet.
 ///
 /// # Errors
 ///
 /// If the folder or the feed cannot be read.
-pub fn find_feed_parts(path: &Path, last: Option<(u64, u64)>) -> io::Result<(Vec<FeedPart>, bool)> {
+pub fn find_feed_parts(
+    path: &Path,
+    last: Option<(u64, u64)>,
+    is_copy: &dyn Fn(&Path) -> bool,
+) -> io::Result<(Vec<FeedPart>, bool)> {
     let now = file_identity(&file::open(path)?)?;
     let current = |goes_on| FeedPart {
         path: path.to_owned(),
@@ -461,20 +469,24 @@ pub fn find_feed_parts(path: &Path, last: Option<(u64, u64)>) -> io::Result<(Vec
     }
     // By time of writing: files that were rotated after one another are read in that order.
     rotated.sort();
-    let Some(at) = rotated.iter().position(|(_, _, file)| *file == last) else {
+    let itself = rotated.iter().position(|(_, _, file)| *file == last);
+    if itself.is_none() && is_copy(path) {
+        return Ok((vec![current(true)], false));
+    }
+    let copy = || rotated.iter().rposition(|(_, path, _)| is_copy(path));
+    let Some(at) = itself.or_else(copy) else {
         return Ok((vec![current(false)], true));
     };
-    let mut parts: Vec<FeedPart> = rotated
-        .split_off(at)
-        .into_iter()
-        .map(|(_, path, file)| FeedPart {
+    let parts = rotated.split_off(at).into_iter().enumerate();
+    let mut parts: Vec<FeedPart> = parts
+        .map(|(place, (_, path, _))| FeedPart {
             path,
-            goes_on: file == last,
+            goes_on: place == 0,
             is_whole: true,
         })
         .collect();
     parts.push(current(false));
-    Ok((parts, false))
+    Ok((parts, itself.is_none()))
 }
 
 /// Returns whether a file's name is what a rotation makes of a feed's name: `changes.ndjson.1` and

@@ -7,6 +7,7 @@ mod checker;
 mod columns;
 mod first_loads;
 mod lookups;
+mod migrations;
 mod months;
 mod network;
 mod outcome;

@@ -20,6 +20,7 @@ use fluxwatch::time::{Clock, WallClock};
 use crate::harness::{Bench, REPORT};
 use crate::servers::{Extras, Knot, free_port};
 use crate::support::sources::{source, zone};
+use crate::support::stores;
 
 /// Within this a NOTIFY is in history and a push is answered.
 const IN_TIME: Duration = Duration::from_secs(2);
@@ -602,13 +603,35 @@ impl Locker {
     /// Takes the lock.
     fn start(stage: &Stage) -> Self {
         let program = "import sqlite3, sys\nc = sqlite3.connect(sys.argv[1], timeout=30, isolation_level=None)\nc.execute('begin immediate')\nprint('locked', flush=True)\nsys.stdin.read()\n";
-        let mut child = Command::new("python3")
-            .args(["-c", program])
-            .arg(stage.bench.path().join("fluxwatch.db"))
+        let mut command = match stores::server() {
+            Some(server) => {
+                let mut command = Command::new("psql");
+                let schema = stores::schema_of(stage.bench.path());
+                command.env("PGOPTIONS", format!("-csearch_path={schema}"));
+                command.args(["-X", "-q", "-A", "-t", "-d", &server]);
+                command
+            }
+            None => {
+                let mut command = Command::new("python3");
+                command.args(["-c", program]);
+                command.arg(stage.bench.path().join("fluxwatch.db"));
+                command
+            }
+        };
+        let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .expect("python3 is installed by tests/install-servers");
+            .expect("tests/install-servers installs it");
+        if stores::server().is_some() {
+            // The lock of whoever writes, as long as the session stays: it waits for its next statement.
+            let sql = format!(
+                "begin; select 'locked' from pg_advisory_xact_lock({}, hashtext(current_schema()));\n",
+                0x666c_7501
+            );
+            let pipe = child.stdin.as_mut().expect("a pipe");
+            pipe.write_all(sql.as_bytes()).expect("psql reads");
+        }
         let mut said = [0; 6];
         let out = child.stdout.as_mut().expect("a pipe");
         out.read_exact(&mut said).expect("it locks the database");

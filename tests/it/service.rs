@@ -158,6 +158,46 @@ fn feed_is_followed_through_rotation_and_truncation() {
 }
 
 #[test]
+fn feed_that_is_replaced_by_a_copy_of_itself_goes_on_and_a_rotated_copy_is_read_on_and_told() {
+    let bench = Bench::new(FEED);
+    let text = |hosts: std::ops::Range<i64>| -> String {
+        let line = |n: i64| line(1_790_000_000 + 100 * n, &format!("ns{n}.test"));
+        hosts.map(line).collect()
+    };
+    bench.write("f.ndjson", text(0..3));
+    bench.run(0, &["poll"]);
+    // As rsync does it, or as another host has it: another file, with the same lines and one more.
+    let replace = |text: String| {
+        let new = bench.write("new", text);
+        fs::rename(new, bench.path().join("f.ndjson")).expect("renamed");
+    };
+    let is_told = || {
+        let rows = bench.json(&["status", "--format", "json"]);
+        rows.to_string().contains("rotated")
+    };
+    replace(text(0..4));
+    bench.run(0, &["poll"]);
+    assert!(!is_told(), "a copy is no other feed");
+    assert_eq!(hosts(&bench).len(), 4);
+    // One that says something else is another feed, as before.
+    replace(text(4..6));
+    bench.run(3, &["poll"]);
+    assert!(is_told());
+    assert_eq!(hosts(&bench).len(), 6);
+    // What was read is gone, and a copy of it was rotated away: it may have lines that were not read.
+    let copy = bench.write("f.ndjson.1", text(4..7));
+    let at = std::time::SystemTime::now() - Duration::from_secs(60);
+    let file = fs::File::options().append(true).open(copy);
+    let file = file.expect("the file");
+    file.set_modified(at).expect("a file's time can be set");
+    replace(text(7..8));
+    bench.run(3, &["poll"]);
+    assert!(is_told());
+    assert_eq!(hosts(&bench).len(), 8);
+    bench.run(0, &["poll"]);
+}
+
+#[test]
 fn spool_files_are_taken_whole_and_moved() {
     let bench = Bench::new(&FEED.replace("f.ndjson", "spool"));
     bench.write("spool/1", line(1_790_000_000, "ns0.test"));

@@ -334,7 +334,11 @@ impl<'a> Ingest<'a> {
         } else {
             self.store.zones().feed_position(pass.source)?
         };
-        let (parts, is_lost) = match find_feed_parts(path, position.file) {
+        let is_copy = |path: &Path| {
+            let file = file::open(path);
+            file.is_ok_and(|file| self.says_the_same(&file, &position))
+        };
+        let (parts, is_lost) = match find_feed_parts(path, position.file, &is_copy) {
             Ok(parts) => parts,
             Err(error) => {
                 pass.is_unseen = true;
@@ -469,11 +473,7 @@ impl<'a> Ingest<'a> {
         position: FeedPosition,
     ) -> io::Result<(File, FeedReader<BufReader<File>>)> {
         let mut file = file::open(path)?;
-        let is_same = position.offset > 0
-            && self
-                .tail_checksum(&file, position.offset)
-                .is_ok_and(|checksum| checksum == position.tail_checksum);
-        let from = if is_same {
+        let from = if self.says_the_same(&file, &position) {
             position
         } else {
             require_plain(&file)?;
@@ -485,6 +485,13 @@ impl<'a> Ingest<'a> {
             .within(self.config.limits.file)
             .inside_long_line(from.in_long_line);
         Ok((file, reader))
+    }
+
+    /// Returns whether a file says the same as the one that was read, just before where that was left.
+    fn says_the_same(&self, file: &File, position: &FeedPosition) -> bool {
+        let checksum = |offset| self.tail_checksum(file, offset);
+        position.offset > 0
+            && checksum(position.offset).is_ok_and(|checksum| checksum == position.tail_checksum)
     }
 
     /// Returns a checksum of the octets just before a position.

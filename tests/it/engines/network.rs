@@ -48,12 +48,19 @@ fn check_cut(way: Way, schema: &str) {
         // The server has not given up the session.
         assert_eq!(takeovers, 0, "{}\n{}", other.log(), active.log());
     }
+    // Its own copy of the feed says the same: nothing is missing that anybody would have to be told of.
+    assert!(!other.log().contains("rotated"), "{}", other.log());
     match takeovers {
         0 => active.stop(),
         // With a status at which systemd starts it again, to stand by.
         _ => assert_eq!(active.wait(), Some(1)),
     }
     pair.check(&server);
+    // Nobody took a zone for one that is not seen, nor wrote to anybody.
+    let told = format!(
+        "select (select count(*) from {schema}.blindness) + (select count(*) from {schema}.message)"
+    );
+    assert_eq!(server.sql(&told), "0");
 }
 
 #[test]

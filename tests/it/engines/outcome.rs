@@ -1,6 +1,9 @@
 //! Commits whose answers are lost: what became of them is found out, and nothing is done twice or left out on a guess.
 
+use std::process::Stdio;
+
 use crate::engines::checker::count_note;
+use crate::engines::watched::wait_until;
 use crate::engines::{cases, chains, with_flux};
 use crate::harness::Bench;
 use crate::servers::Postgres;
@@ -30,6 +33,55 @@ fn step_of_the_desk_whose_answer_is_lost_is_done_once_or_not_at_all_and_says_whi
     assert_eq!((proxy.ended(), count_note(&near, "the second")), (2, 0));
     far.run(0, &step("the second"));
     assert_eq!(count_note(&near, "the second"), 1);
+}
+
+#[test]
+fn step_of_the_desk_whose_server_crashes_before_it_can_be_asked_is_said_not_to_be_known() {
+    if has_no_file() {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let server = Postgres::start(folder.path());
+    let proxy = Proxy::to(server.port());
+    let near = with_flux(Bench::on(&server.url("one"), ""));
+    near.run(0, &["poll"]);
+    let far = with_flux(Bench::on(&server.url_at(proxy.port(), "one"), ""));
+    for (note, comes_back) in [("the first", true), ("the second", false)] {
+        let ended = proxy.ended();
+        proxy.end_at_commit(AtCommit::Mute, 0);
+        let step = far
+            .command(&["cases", "note", "1", "--note", note, "--by", "alice"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        wait_until("it commits", || proxy.ended() > ended);
+        wait_until("it is there", || count_rows(&server, note) == "1");
+        server.kill();
+        if comes_back {
+            server.go_on();
+        }
+        let output = step.wait_with_output().expect("it ends");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(4), "{said}");
+        assert!(
+            said.contains("whether it was stored is not known")
+                && said.contains("look whether it is there before you do it again"),
+            "{said}"
+        );
+        if !comes_back {
+            server.go_on();
+        }
+        assert_eq!(count_note(&near, note), 1);
+    }
+    assert!(near.run(0, &["db", "verify"]).starts_with("sound"));
+}
+
+/// Returns how many rows of the desk's log have a note.
+fn count_rows(server: &Postgres, note: &str) -> String {
+    server.sql(&format!(
+        "select count(*) from one.case_event where note = '{note}'"
+    ))
 }
 
 #[test]

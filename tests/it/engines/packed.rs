@@ -10,7 +10,7 @@ use crate::servers::Postgres;
 use crate::support::stores::has_no_file;
 
 /// Zone files of whoever moves names.
-const SOURCE: &str = "[[source]]\nname = \"files\"\nkind = \"zonefile\"\nzone = \"example.\"\npath = \"z-*.zone\"\ntime_pattern = \"z-%Y%m%d%H.zone\"\n";
+pub const SOURCE: &str = "[[source]]\nname = \"files\"\nkind = \"zonefile\"\nzone = \"example.\"\npath = \"z-*.zone\"\ntime_pattern = \"z-%Y%m%d%H.zone\"\n";
 /// How many names make the first of two moves in a version, more than a part holds; the rest makes the second but for
 /// one that goes its own way.
 const MOVED_TOGETHER: u32 = 300;
@@ -25,12 +25,12 @@ const OLD_TABLE_IN_A_FILE: &str = "create table shared_change (version_id intege
     shared_count integer not null check (shared_count > 1), primary key (version_id, owner_id)) strict, without rowid";
 
 /// A part as it is stored: version, first owner, octets in hexadecimal digits.
-type Part = (i64, i64, String);
+pub type Part = (i64, i64, String);
 /// Version, owner, how many made the same move.
-type Row = [i64; 3];
+pub type Row = [i64; 3];
 
 /// Writes three versions of a zone, in the last two of which names move.
-fn write_versions(bench: &Bench) {
+pub fn write_versions(bench: &Bench) {
     for version in 0..3 {
         let host = |n: u32| match n {
             0..MOVED_TOGETHER => format!("one{version}"),
@@ -61,7 +61,7 @@ fn number(octets: &mut impl Iterator<Item = u8>) -> Option<i64> {
 }
 
 /// Returns the rows that parts stand for, by the words of docs/reference/schema.md.
-fn unpack(parts: &[Part]) -> Vec<Row> {
+pub fn unpack(parts: &[Part]) -> Vec<Row> {
     let mut rows = Vec::new();
     for (version, first, octets) in parts {
         let digits: Vec<char> = octets.chars().collect();
@@ -80,7 +80,7 @@ fn unpack(parts: &[Part]) -> Vec<Row> {
 }
 
 /// A database, as SQL reaches it.
-enum At<'a> {
+pub enum At<'a> {
     File(Connection),
     Server(&'a Postgres),
 }
@@ -95,7 +95,7 @@ impl At<'_> {
     }
 
     /// Returns the parts that are stored.
-    fn parts(&self) -> Vec<Part> {
+    pub fn parts(&self) -> Vec<Part> {
         match self {
             Self::File(connection) => {
                 let sql =
@@ -119,7 +119,7 @@ impl At<'_> {
     }
 
     /// Makes the database what a build of schema 15 left.
-    fn make_old(&self, rows: &[Row]) {
+    pub fn make_old(&self, rows: &[Row]) {
         let (table, schema) = match self {
             Self::File(_) => (OLD_TABLE_IN_A_FILE, "pragma user_version = 15"),
             Self::Server(_) => (
@@ -144,7 +144,7 @@ impl At<'_> {
 }
 
 /// Returns what is read of some names that moved, alike or not.
-fn readings(bench: &Bench) -> Vec<String> {
+pub fn readings(bench: &Bench) -> Vec<String> {
     let mut all = vec![bench.run(0, &["history", "*.example.", "--limit", "100000"])];
     for name in ["d0", "d299", "d300", "d301", "d499"] {
         all.push(bench.run(0, &["explain", &format!("{name}.example")]));

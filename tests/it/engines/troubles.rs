@@ -399,3 +399,43 @@ fn service_that_polls_and_one_that_stands_by_refuse_what_a_newer_program_has_mig
     pair.first.run(0, &["poll"]);
     pair.check(&server);
 }
+
+#[test]
+fn lock_that_another_program_holds_is_told_and_waited_for() {
+    if has_no_file() {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let server = Postgres::start(folder.path());
+    let url = server.url("one");
+    let mut pair = Pair::new("one", &url, &url);
+    let service = Running::start(&pair.first, &["run"]);
+    pair.wait_for_newest(&server, "it polls");
+    let holds = "begin; lock table zone, source in access exclusive mode; select pg_sleep(600)";
+    let holder = Command::new("psql")
+        .args(["-X", "-q", "-d", &url, "-c", holds])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+    let holder = Fillers(vec![holder.expect("psql can be started")]);
+    let asleep = "from pg_stat_activity where wait_event = 'PgSleep'";
+    wait_until("it holds the lock", || {
+        server.sql(&format!("select count(*) {asleep}")) == "1"
+    });
+    pair.change();
+    check_said(
+        &pair.second,
+        &["status"],
+        4,
+        ["lock timeout", "run the command again later"],
+    );
+    wait_until("it is held up", || {
+        service.log().contains("lock timeout") && service.log().contains("who holds a lock")
+    });
+    server.sql(&format!("select pg_terminate_backend(pid) {asleep}"));
+    drop(holder);
+    pair.change();
+    pair.wait_for_newest(&server, "the lock is free");
+    service.stop();
+    pair.check(&server);
+}

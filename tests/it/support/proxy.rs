@@ -38,6 +38,8 @@ pub enum AtCommit {
     After,
     /// The server never hears of it, and the connection stays.
     Hold,
+    /// The server was told, and nothing that it answers arrives; the connection stays as long as the server.
+    Mute,
 }
 
 /// What the threads share.
@@ -49,6 +51,8 @@ struct State {
     commits_before: AtomicU32,
     /// Connections that were ended at a commit.
     ended: AtomicU32,
+    /// How many pieces of clients are passed on before the network is cut, and one more; 0: it is not.
+    pieces_before: AtomicU32,
     stops: AtomicBool,
     open: Mutex<Vec<TcpStream>>,
 }
@@ -101,6 +105,17 @@ impl Proxy {
         let state = &self.state;
         state.commits_before.store(commits_before, Ordering::SeqCst);
         state.at_commit.store(when as u8, Ordering::SeqCst);
+    }
+
+    /// Ends every connection, and new ones, at what a client sends after so many pieces: a client that waits for each
+    /// answer sends a piece a message.
+    pub fn cut_after(&self, pieces: u32) {
+        self.state.pieces_before.store(pieces + 1, Ordering::SeqCst);
+    }
+
+    /// Returns whether what [`Proxy::cut_after`] asked for was done. It is not done any more then.
+    pub fn was_cut(&self) -> bool {
+        self.state.pieces_before.swap(0, Ordering::SeqCst) == 0
     }
 
     /// Returns how many connections were ended at a commit.
@@ -176,9 +191,14 @@ impl State {
             if self.way() == Way::Closed {
                 return;
             }
+            if is_client && self.is_last_piece() {
+                self.way.store(Way::Closed as u8, Ordering::SeqCst);
+                self.end_all();
+                return;
+            }
             let piece = &octets[..count];
             if !is_client && muted.load(Ordering::SeqCst) {
-                return;
+                continue;
             }
             let is_commit = is_client && piece.ends_with(COMMIT);
             let when = match is_commit {
@@ -191,7 +211,7 @@ impl State {
                 }
                 return;
             }
-            if when == AtCommit::After {
+            if matches!(when, AtCommit::After | AtCommit::Mute) {
                 muted.store(true, Ordering::SeqCst);
             }
             if when == AtCommit::Before || to.write_all(piece).is_err() {
@@ -205,12 +225,22 @@ impl State {
         }
     }
 
+    /// Counts a piece of a client. Returns whether the network is cut at it.
+    fn is_last_piece(&self) -> bool {
+        let count = |left: u32| left.checked_sub(1);
+        let before = self
+            .pieces_before
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, count);
+        before == Ok(1)
+    }
+
     /// Returns what is done at this commit.
     fn next_commit(&self) -> AtCommit {
         let when = match self.at_commit.load(Ordering::SeqCst) {
             1 => AtCommit::Before,
             2 => AtCommit::After,
             3 => AtCommit::Hold,
+            4 => AtCommit::Mute,
             _ => return AtCommit::Pass,
         };
         let before = self.commits_before.load(Ordering::SeqCst);
