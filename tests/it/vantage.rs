@@ -634,7 +634,7 @@ fn what_a_pass_that_was_killed_stored_is_judged_once_the_next_has_read_the_other
 }
 
 #[test]
-fn files_of_one_spool_and_exports_of_one_import_are_judged_in_the_order_of_their_times() {
+fn files_of_one_spool_are_judged_in_the_order_of_their_times() {
     let [before, left] = customer_that_leaves();
     for names in [["1", "2"], ["2", "1"]] {
         let bench = bench("");
@@ -649,12 +649,6 @@ fn files_of_one_spool_and_exports_of_one_import_are_judged_in_the_order_of_their
         bench.run(0, &["poll"]);
         assert_eq!(accused(&bench), ["op.example."], "{names:?}");
     }
-    let bench = bench("");
-    bench.configure("[enrich]\nasn = \"asn.csv\"\n");
-    bench.write("all.ndjson", format!("{before}{}{left}", hoster(0..61)));
-    let path = bench.path().join("all.ndjson").display().to_string();
-    bench.run(0, &["import", "feed", &path, "--complete"]);
-    assert_eq!(accused(&bench), ["op.example."], "imported");
 }
 
 #[test]

@@ -18,7 +18,6 @@ use crate::dns::{Name, Rdata, Record, RecordType, Serial};
 use crate::file;
 use crate::pipeline::error::{PipelineError, away};
 use crate::pipeline::ingest::aside::Aside;
-use crate::pipeline::judge::docket::Docket;
 use crate::pipeline::outcome::{PollOptions, StoredSummary, ZoneOutcome, ZoneReport};
 use crate::source::{
     FeedLine, FeedOp, FeedReader, FeedSubject, OverLimit, file_identity, find_feed_parts,
@@ -224,21 +223,8 @@ impl<'a> Ingest<'a> {
         self.end_pass(pass, name, fault)
     }
 
-    /// Reads a whole feed by hand, from a file or from any other input. It is judged once all is read: exports that were joined
-    /// tell of the same days one after the other.
+    /// Reads a whole feed by hand, from a file or from any other input.
     pub fn import_feed(
-        &self,
-        import: FeedImport<'_>,
-        options: &PollOptions,
-    ) -> Result<Vec<ZoneReport>, PipelineError> {
-        let held = Docket::of_pass();
-        let reports = self.judging_later(&held).read_import(import, options)?;
-        self.judge.take_over_import(&held, options)?;
-        Ok(reports)
-    }
-
-    /// Reads a whole feed by hand.
-    fn read_import(
         &self,
         import: FeedImport<'_>,
         options: &'a PollOptions,

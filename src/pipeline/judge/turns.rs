@@ -6,7 +6,6 @@ use crate::pipeline::judge::Judge;
 use crate::pipeline::judge::docket::{Docket, Matter, Subject, ZoneMatter};
 use crate::pipeline::outcome::PollOptions;
 use crate::store::View;
-use crate::time::Timestamp;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
@@ -74,52 +73,6 @@ impl Judge<'_> {
         }
         self.take_over(held, options)?;
         self.judge_seen_again(options)
-    }
-
-    /// Judges what was brought in by hand, of several zones, in the order of its times. What others stored is left to those
-    /// who watch.
-    pub(in crate::pipeline) fn take_over_import(
-        &self,
-        held: &Docket,
-        options: &PollOptions,
-    ) -> Result<(), PipelineError> {
-        let matters: Vec<Matter> = held.take_all().collect();
-        if self.docket.is_none() && !self.parts.is_waiting() {
-            self.judge_in_order(&matters, options)?;
-        }
-        matters.into_iter().for_each(|it| held.put_back(it));
-        self.take_over(held, options)
-    }
-
-    /// Judges the versions of some zones that are not judged in the order of their times, and never one before another that was
-    /// stored before it in its zone.
-    fn judge_in_order(
-        &self,
-        matters: &[Matter],
-        options: &PollOptions,
-    ) -> Result<(), PipelineError> {
-        let (mut zones, mut turns) = (Vec::new(), Vec::new());
-        for Matter(subject) in matters {
-            let Subject::Zone(apex, matter) = subject else {
-                continue;
-            };
-            for view in &matter.views {
-                let Some(zone) = self.store.zones().find_view(apex, *view)? else {
-                    continue;
-                };
-                let mut turn = Timestamp::from_unix(i64::MIN);
-                for (version_id, at) in self.store.lookup().versions_to_judge(&zone)? {
-                    turn = turn.max(at);
-                    turns.push((turn, version_id, at, zones.len()));
-                }
-                zones.push(zone);
-            }
-        }
-        turns.sort_unstable();
-        for (_, version_id, at, zone) in turns {
-            self.detect_version(&zones[zone], version_id, at, options)?;
-        }
-        Ok(())
     }
 
     /// Judges a matter of a docket, until it is done, `until` has come or `goes_on` says no. Returns what is left of
