@@ -264,7 +264,7 @@ fn mass_move_of_a_digest_that_was_tried_again_and_then_written_anew_is_told() {
     let is_digest = |mail: &&String| mail.contains("X-Fluxwatch-Kind: digest");
     let digests: Vec<&String> = taken.iter().filter(is_digest).collect();
     assert_eq!(digests.len(), 1);
-    assert!(digests[0].contains("ns1.new[.]test"), "{}", digests[0]);
+    assert!(digests[0].contains("ns1[.]new[.]test"), "{}", digests[0]);
 }
 
 #[test]
