@@ -79,6 +79,7 @@ impl Findings<'_> {
             until: now,
             limit: INTERVALS_MAX,
             instants_min: INSTANTS_MIN,
+            is_once: false,
         };
         let mut told = Vec::new();
         for zone in zones {

@@ -262,6 +262,17 @@ impl Hearing {
 /// The messages of cases, as long as they do not change.
 pub(in crate::pipeline) type Heads = RefCell<HashMap<i64, Rc<[MessageRow]>>>;
 
+/// What the log of a case says of mails about other cases.
+#[derive(Default)]
+struct InMails {
+    /// The case and the revision of each that told of it.
+    told_in: BTreeSet<(i64, u32)>,
+    /// The same of each that told its end.
+    ended_in: BTreeSet<(i64, u32)>,
+    /// The messages in which it is left out.
+    left_out: BTreeSet<i64>,
+}
+
 impl Notify<'_> {
     /// Returns who heard what of a case.
     pub(in crate::pipeline) fn hearing(
@@ -282,20 +293,20 @@ impl Notify<'_> {
         let opened = opened.unwrap_or_default();
         let tellings = log.iter().enumerate();
         let tellings = tellings.filter_map(|(i, line)| Some((i, line, Telling::of(line)?)));
-        let (mut told_in, mut digest, mut last) = (BTreeSet::new(), None, None);
+        let (mut digest, mut last) = (None, None);
         let mut digests_at = BTreeSet::new();
-        let (mut ended_in, mut left_out) = (BTreeSet::new(), BTreeSet::new());
+        let mut in_mails = InMails::default();
         let mut is_digest_lost = false;
         for (i, line, telling) in tellings {
             let before = last.replace(telling);
             match telling {
                 Telling::Own(_) => {}
                 Telling::EndInMailOf(lead, revision) => {
-                    ended_in.insert((lead, revision));
+                    in_mails.ended_in.insert((lead, revision));
                     last = before;
                 }
                 Telling::NotIn(message) => {
-                    left_out.insert(message);
+                    in_mails.left_out.insert(message);
                     last = before;
                 }
                 Telling::Digest => {
@@ -310,24 +321,44 @@ impl Notify<'_> {
                 Telling::InMailOf(lead, revision) => {
                     let of_lead = self.heads_of(lead, heads)?;
                     let revision = revision.or_else(|| mail_at(&of_lead, line.event.at));
-                    told_in.extend(revision.map(|revision| (lead, revision)));
+                    (in_mails.told_in).extend(revision.map(|revision| (lead, revision)));
                 }
             }
         }
         let mut lines = self.lines_of(row, row.id, when, heads, |_| true)?;
-        let digests = self.digest_lines(row, when, (&digests_at, &left_out))?;
+        let digests = self.digest_lines(row, when, (&digests_at, &in_mails.left_out))?;
         // Where the outbox has none of them any more, those who heard of it are not known.
         let has_digest = digests.is_empty() && digest.is_some_and(|at: usize| at >= opened);
         lines.extend(digests);
-        let others = told_in.iter().chain(&ended_in);
+        lines.extend(self.lines_of_leads(row, when, heads, &in_mails)?);
+        lines.sort_by_key(|line| line.id);
+        let is_digest_lost = is_digest_lost && digest.is_none();
+        Ok(Hearing {
+            lines,
+            has_digest,
+            is_digest_lost,
+            is_digest_last: has_digest && last == Some(Telling::Digest),
+        })
+    }
+
+    /// Returns the mails about other cases that told of one, or of its end.
+    fn lines_of_leads(
+        &self,
+        row: &CaseRow,
+        when: When,
+        heads: &Heads,
+        in_mails: &InMails,
+    ) -> Result<Vec<Line>, PipelineError> {
+        let mut lines = Vec::new();
+        let others = in_mails.told_in.iter().chain(&in_mails.ended_in);
         let leads: BTreeSet<i64> = others.map(|(lead, _)| *lead).collect();
         for lead in leads {
             let told = |it: &MessageRow| {
                 it.message.kind != MailKind::Webhook
                     && (letter_of(it) == Some(Letter::Closure)
-                        || told_in.contains(&(lead, it.message.revision)))
+                        || in_mails.told_in.contains(&(lead, it.message.revision)))
             };
-            let has_line = ended_in.iter().any(|(of, _)| *of == lead);
+            let has_line = in_mails.ended_in.iter().any(|(of, _)| *of == lead);
             let mut of_lead = self.lines_of(row, lead, when, heads, told)?;
             // A mail that waits is written anew without who may not be named: see `write_anew`.
             let waits = of_lead.iter().any(|it| it.waits && !it.is_closure);
@@ -339,10 +370,10 @@ impl Notify<'_> {
                 if line.is_closure {
                     // Before 0.2.0 the log did not say whose end a closure told.
                     line.is_end = match has_line {
-                        true => ended_in.contains(&(lead, line.revision)),
+                        true => in_mails.ended_in.contains(&(lead, line.revision)),
                         false => row.case.told.thread == Some(lead),
                     };
-                } else if left_out.contains(&line.id) {
+                } else if in_mails.left_out.contains(&line.id) {
                     line.fortune = Fortune::Lost;
                 } else if line.waits && is_left_out {
                     line.fortune = match line.may_have_arrived {
@@ -353,14 +384,7 @@ impl Notify<'_> {
             }
             lines.extend(of_lead);
         }
-        lines.sort_by_key(|line| line.id);
-        let is_digest_lost = is_digest_lost && digest.is_none();
-        Ok(Hearing {
-            lines,
-            has_digest,
-            is_digest_lost,
-            is_digest_last: has_digest && last == Some(Telling::Digest),
-        })
+        Ok(lines)
     }
 
     /// Returns the digests of some times as what they are to a case that each of them tells for the first time.
