@@ -531,6 +531,14 @@ pub enum Schedule {
 }
 
 impl Source {
+    /// Returns whether it is the one that suspects are asked under.
+    pub fn asks_suspects(&self) -> bool {
+        match &self.feeding {
+            Feeding::Probe(probe) => matches!(probe.domains, ProbeDomains::Suspects { .. }),
+            _ => false,
+        }
+    }
+
     /// Returns the zone that the source is authoritative for, if it names one.
     pub fn zone(&self) -> Option<&Name> {
         match &self.feeding {

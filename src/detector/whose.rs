@@ -3,9 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::count::counted;
-use crate::detector::finding::{
-    Check, LEFT_BEHIND_CHECK, Level, PlaneFinding, SCATTERED_CHECK, UNPROVEN_CHECK,
-};
+use crate::detector::finding::{Check, LEFT_BEHIND_CHECK, Level, PlaneFinding, SCATTERED_CHECK};
 use crate::detector::nameserver_window::{Operated, Operator};
 use crate::detector::timeline::ChangePoint;
 use crate::dns::Name;
@@ -60,7 +58,7 @@ pub(super) fn operated_check<'p>(
     let of_gone = gone.iter().take(USERS_NAMED_MAX).filter_map(|(operator, _)| {
         let (name, until) = (operator.name.to_text_without_dot(), operator.until?);
         Some(format!(
-            "not counted until {until}: addresses of name servers of {name}, which answers for them until a day after it went, or as long as it was there; what moves later is counted"
+            "not counted until {until}: addresses of name servers of {name}, which is judged for them until a day after it went; what moves later is counted"
         ))
     });
     let of_users = (operated.user_count > 0 && is_any).then(|| {
@@ -113,21 +111,8 @@ pub fn review_scattered(plane: &mut PlaneFinding) {
     plane.checks.push(Check {
         name: SCATTERED_CHECK,
         result:
-            "reviewed, not reported: what moves is of different users, and of what those use whose name servers moved most nothing would be reported alone"
+            "reviewed, not reported: what moves is of different users, and what one of them uses would not be reported alone"
                 .to_owned(),
-        explains: true,
-    });
-}
-
-/// Holds a plane at review: what opens the gate is said by hosted zones alone, which anybody may have opened.
-pub fn review_unproven(plane: &mut PlaneFinding, zones: &BTreeSet<Name>) {
-    plane.level = plane.level.min(Some(Level::Review));
-    plane.checks.push(Check {
-        name: UNPROVEN_CHECK,
-        result: format!(
-            "reviewed, not reported: what opens the gate are addresses that only the hosted zone {} tells, and no zone that is watched is known to delegate that to where it is hosted",
-            listed(zones.iter())
-        ),
         explains: true,
     });
 }

@@ -183,10 +183,15 @@ impl Ingest<'_> {
             }
             Some(_) => self,
         };
+        let (suspects, others): (Vec<&Source>, Vec<&Source>) =
+            sources.iter().partition(|it| it.asks_suspects());
         reading
-            .read_sources(sources, wanted, options, on_report)
+            .read_sources(&others, wanted, options, on_report)
             .await?;
         self.judge.take_over_in_order(&held, options)?;
+        // Whom this pass suspects is asked in it.
+        self.read_sources(&suspects, wanted, options, on_report)
+            .await?;
         // A command leaves no log behind that the next reader would have to go through.
         Ok(self.store.upkeep().checkpoint()?)
     }

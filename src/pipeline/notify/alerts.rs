@@ -9,7 +9,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::case::{CaseState, JUDGED_ANEW};
-use crate::config::{Config, Feeding, MailConfig, ProbeDomains, Schedule, Source};
+use crate::config::{Config, MailConfig, Schedule};
 use crate::detector::Level;
 use crate::file;
 use crate::mailer::{Draft, Layout, compose, envelope_address};
@@ -456,7 +456,7 @@ impl Notify<'_> {
             .config
             .sources
             .iter()
-            .find(|it| it.name == status.source && !asks_suspects(it))
+            .find(|it| it.name == status.source && !it.asks_suspects())
         else {
             return Ok(None);
         };
@@ -714,14 +714,6 @@ fn blind_line(it: &Blindness) -> BlindLine {
         reason: it.reason.clone(),
         since: it.since.to_minute(),
         over: it.over_at.map(Timestamp::to_minute),
-    }
-}
-
-/// Returns whether a source is the one that suspects are asked under.
-fn asks_suspects(source: &Source) -> bool {
-    match &source.feeding {
-        Feeding::Probe(probe) => matches!(probe.domains, ProbeDomains::Suspects { .. }),
-        _ => false,
     }
 }
 
