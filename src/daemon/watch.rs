@@ -684,7 +684,9 @@ fn watched_apex(source: &Source) -> Option<&Name> {
 /// Returns the names of the sources that are read before anything is judged. Of those that ask others for a zone by a cron
 /// line, the next time is the one that the line means.
 fn sources_to_wait_for(config: &Config) -> Vec<String> {
-    let sources: Vec<&Source> = config.sources.iter().collect();
+    let sources: Vec<&Source> = (config.sources.iter())
+        .filter(|it| !it.asks_suspects())
+        .collect();
     if !tell_of_each_other(&sources) {
         return Vec::new();
     }

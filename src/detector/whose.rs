@@ -58,7 +58,7 @@ pub(super) fn operated_check<'p>(
     let of_gone = gone.iter().take(USERS_NAMED_MAX).filter_map(|(operator, _)| {
         let (name, until) = (operator.name.to_text_without_dot(), operator.until?);
         Some(format!(
-            "not counted until {until}: addresses of name servers of {name}, which is judged for them until a day after it went; what moves later is counted"
+            "not counted until {until}: addresses of name servers of {name}, which answers for them until a day after it went, or as long as it was there; what moves later is counted"
         ))
     });
     let of_users = (operated.user_count > 0 && is_any).then(|| {
@@ -111,7 +111,7 @@ pub fn review_scattered(plane: &mut PlaneFinding) {
     plane.checks.push(Check {
         name: SCATTERED_CHECK,
         result:
-            "reviewed, not reported: what moves is of different users, and what one of them uses would not be reported alone"
+            "reviewed, not reported: what moves is of different users, and of what those use whose name servers moved most nothing would be reported alone"
                 .to_owned(),
         explains: true,
     });

@@ -332,10 +332,15 @@ fn full_disk_stops_the_poll_with_a_sentence_and_loses_nothing() {
     if has_no_file() {
         return;
     }
-    let bench = bench_of(10, 3, "");
-    bench.write("f.ndjson", feed(100, 3));
-    // A limit on the size of files does what a full disk does, for the program that meets it.
-    let (status, text) = shell(&bench, "trap '' XFSZ; ulimit -f 400", "poll");
+    let bench = bench_of(10, 60, "");
+    bench.write("f.ndjson", feed(100, 60));
+    // A limit on the size of files does what a full disk does, for the program that meets it. What is to be stored has many times
+    // the room that is left, in the database and in its log, whenever the log is written back.
+    let size = fs::metadata(bench.path().join("fluxwatch.db"))
+        .expect("it is there")
+        .len();
+    let room = format!("trap '' XFSZ; ulimit -f {}", size / 1024 + 100);
+    let (status, text) = shell(&bench, &room, "poll");
     assert_eq!(status, Some(4), "{text}");
     assert!(
         text.contains("stderr: error: database ") && !text.contains("panicked"),

@@ -214,3 +214,203 @@ fn name_that_another_names_as_its_name_server_is_hidden_by_it_nowhere() {
     let replayed = bench.run(0, &["backtest", "--since", "2026-09-21T00:00:00Z"]);
     assert!(replayed.contains("bad.duckdns.org"), "{replayed}");
 }
+
+/// A hoster below `example.` that uses others' name servers, and whose own two its three customers use; they move.
+fn plain_hoster() -> Feed {
+    let mut feed = Feed::default();
+    let others = texts(["a.host.test.", "b.host.test."]);
+    hoster(&mut feed, "example.", &others, 200, 248);
+    feed
+}
+
+#[test]
+fn zone_below_a_hoster_takes_its_answer_away_for_nobody() {
+    let others = texts(["a.host.test.", "b.host.test."]);
+    // Strangers' zones at its hosts, of which one moves addresses too; and its own zone that it does not use.
+    for zones in [
+        own_hosts("example."),
+        texts(["ns1.op.example.", "op.example."]),
+    ] {
+        let mut feed = plain_hoster();
+        for (n, zone) in zones.iter().enumerate() {
+            feed.set(100.0, zone, zone, "NS", &others);
+            for at in (200..248).step_by(3).filter(|_| n == 0) {
+                feed.set(at as f64, zone, zone, "A", &fresh(at, 9));
+            }
+        }
+        let bench = bench(&sorted(&feed));
+        bench.run(0, &["poll"]);
+        let found = accused(&bench);
+        let is_customer = |it: &String| it.starts_with('c');
+        assert!(!found.iter().any(is_customer), "{zones:?}: {found:?}");
+        assert_eq!(
+            case_of(&bench, "op.example.")["level"],
+            "report",
+            "{zones:?}"
+        );
+    }
+}
+
+#[test]
+fn zone_above_that_is_added_later_leaves_what_was_before_to_who_answered_then() {
+    let (mut feed, mut above) = (Feed::default(), Feed::default());
+    let hosts = own_hosts("test.");
+    feed.set(0.0, "op.test.", "op.test.", "NS", &hosts);
+    customers(&mut feed, "example.", &hosts);
+    moving(&mut feed, "op.test.", &hosts, 200, 320);
+    above.set(330.0, "test.", "op.test.", "NS", &hosts);
+    let before = feed.0.clone();
+    let with_second = [hosts, texts(["ns3.second.invalid."])].concat();
+    feed.set(332.0, "example.", "c0.example.", "NS", &with_second);
+    let bench = bench(&before);
+    bench.run(0, &["poll"]);
+    bench.write("above.ndjson", &above.0);
+    let added =
+        "[[source]]\nname = \"above\"\nkind = \"feed\"\npath = \"above.ndjson\"\ncomplete = true\n";
+    bench.configure(&format!("{added}{SOURCE}"));
+    bench.run(0, &["poll"]);
+    bench.write("f.ndjson", &feed.0);
+    bench.run(0, &["poll"]);
+    assert_eq!(accused(&bench), ["op.test."]);
+    let why = bench.run(0, &["explain", "c0.example"]);
+    assert!(why.contains("name servers of op.test"), "{why}");
+}
+
+#[test]
+fn whoever_names_a_host_of_somebody_as_his_name_server_raises_nothing() {
+    let others = texts(["a.host.test.", "b.host.test."]);
+    let mut feed = Feed::default();
+    for zone in ["example.", "shop.example."] {
+        feed.set(0.0, zone, "shop.example.", "NS", &others);
+    }
+    feed.set(0.0, "example.", "quiet.example.", "NS", &others);
+    // Balanced over four clouds: what the plane of addresses reviews.
+    for turn in 1..40 {
+        let address = [format!("10.{}.0.{turn}", 30 + turn % 4)];
+        let (at, www) = (200.0 + 4.0 * f64::from(turn), "www.shop.example.");
+        feed.set(at, "shop.example.", www, "A", &address);
+    }
+    // Glue that nobody uses, and that stands still once somebody does.
+    let glue = "ns1.quiet.example.".to_owned();
+    for at in (230..290).step_by(3) {
+        feed.set(at as f64, "example.", &glue, "A", &fresh(at / 3, 1));
+    }
+    let bad = [
+        "www.shop.example.".to_owned(),
+        glue.clone(),
+        others[0].clone(),
+    ];
+    feed.set(300.0, "invalid.", "evil.invalid.", "NS", &bad);
+    feed.set(301.0, "example.", &glue, "A", &fresh(901, 1));
+    let bench = bench(&sorted(&feed));
+    bench.run(0, &["poll"]);
+    assert_eq!(accused(&bench), ["shop.example."]);
+    let shop = case_of(&bench, "shop.example.");
+    assert_eq!(
+        (&shop["peak_level"], &shop["verdict"]),
+        (&"review".into(), &"single-flux".into())
+    );
+}
+
+#[test]
+fn deleted_domain_is_judged_for_nothing_that_comes_later() {
+    let others = texts(["a.host.test.", "b.host.test."]);
+    let hosts = texts(["n3.op.example.", "n4.op.example."]);
+    // Its hosts were used when it went, or came later.
+    for used in [&hosts[..], &others[..]] {
+        let mut feed = Feed::default();
+        feed.set(0.0, "example.", "op.example.", "NS", &others);
+        feed.set(0.0, "example.", "old.example.", "NS", used);
+        feed.set(248.0, "example.", "op.example.", "NS", &[]);
+        feed.set(321.0, "example.", "bad.example.", "NS", &hosts);
+        moving(&mut feed, "example.", &hosts, 321, 420);
+        let bench = bench(&sorted(&feed));
+        bench.run(0, &["poll"]);
+        let found = accused(&bench);
+        assert!(found.contains(&"bad.example.".to_owned()), "{found:?}");
+        assert!(!found.contains(&"op.example.".to_owned()), "{found:?}");
+        let why = bench.run(0, &["explain", "op.example"]);
+        assert!(why.contains("nothing is suspected"), "{why}");
+    }
+}
+
+#[test]
+fn delegation_of_a_second_answers_for_no_day_and_hides_no_flux() {
+    let park = texts(["a.host.test.", "b.host.test."]);
+    let hosts = own_hosts("example.");
+    let (second, mut feed) = (1.0 / 3600.0, Feed::default());
+    feed.set(0.0, "example.", "op.example.", "NS", &park);
+    feed.set(0.0, "example.", "bad.example.", "NS", &hosts);
+    feed.set(99.0, "example.", "op.example.", "NS", &[]);
+    for day in 0..6 {
+        let began = 125.0 + 25.0 * f64::from(day);
+        feed.set(began, "example.", "op.example.", "NS", &park);
+        feed.set(began + second, "example.", "op.example.", "NS", &[]);
+        for hour in 1..24 {
+            for (n, host) in hosts.iter().enumerate() {
+                let address = fresh((day * 24 + hour) as usize, n);
+                feed.set(began + f64::from(hour), "example.", host, "A", &address);
+            }
+        }
+    }
+    // Somebody else used its flux as a name server, for two hours of days before.
+    let zone = "duckdns.org.";
+    feed.set(0.0, zone, zone, "NS", &texts(["ns1.duck.test."]));
+    let www = texts(["www.bad.duckdns.org."]);
+    feed.set(1.0, zone, "x.duckdns.org.", "NS", &www);
+    let bad = "bad.duckdns.org.";
+    feed.set(2.0, zone, bad, "NS", &park);
+    feed.set(2.0 + second, zone, bad, "NS", &[]);
+    feed.set(3.0, zone, "x.duckdns.org.", "NS", &park);
+    for turn in 24..120 {
+        let set: Vec<String> = (0..3).flat_map(|n| fresh(turn, n)).collect();
+        feed.set(turn as f64, zone, &www[0], "A", &set);
+    }
+    let bench = bench(&sorted(&feed));
+    bench.run(0, &["poll"]);
+    assert_eq!(case_of(&bench, "bad.example.")["peak_level"], "report");
+    assert_eq!(case_of(&bench, bad)["peak_level"], "report");
+}
+
+#[test]
+fn what_a_reported_domain_left_behind_is_reviewed_once_and_not_at_each_second_for_which_it_is_back()
+{
+    let (own, later) = (
+        own_hosts("example."),
+        texts(["n3.op.example.", "n4.op.example."]),
+    );
+    let mut feed = Feed::default();
+    feed.set(0.0, "example.", "op.example.", "NS", &own);
+    moving(&mut feed, "example.", &own, 200, 248);
+    feed.set(248.0, "example.", "op.example.", "NS", &[]);
+    let park = texts(["a.host.test."]);
+    feed.set(1000.0, "example.", "op.example.", "NS", &park);
+    feed.set(1000.001, "example.", "op.example.", "NS", &[]);
+    feed.set(1001.0, "example.", "bad.example.", "NS", &later);
+    moving(&mut feed, "example.", &later, 1001, 1080);
+    let bench = bench(&sorted(&feed));
+    bench.run(0, &["poll"]);
+    assert_eq!(case_of(&bench, "op.example.")["peak_level"], "report");
+    assert_eq!(case_of(&bench, "bad.example.")["peak_level"], "report");
+}
+
+#[test]
+fn hosts_that_nobody_uses_push_no_used_one_out() {
+    let mut feed = plain_hoster();
+    for n in 0..260 {
+        let host = format!("j{n}.op.example.");
+        for turn in 0..20 {
+            let address = [format!("10.9.{turn}.{}", n % 250)];
+            feed.set(
+                190.0 + 2.0 * f64::from(turn),
+                "example.",
+                &host,
+                "A",
+                &address,
+            );
+        }
+    }
+    let bench = bench(&sorted(&feed));
+    bench.run(0, &["poll"]);
+    assert_eq!(accused(&bench), ["op.example."]);
+}

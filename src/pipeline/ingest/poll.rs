@@ -172,8 +172,10 @@ impl Ingest<'_> {
     ) -> Result<(), PipelineError> {
         let held = Docket::of_pass();
         let together = self.judging_later(&held);
+        let (suspects, others): (Vec<&Source>, Vec<&Source>) =
+            sources.iter().partition(|it| it.asks_suspects());
         let reading = match self.docket {
-            None if tell_of_each_other(sources) => {
+            None if tell_of_each_other(&others) => {
                 held.note_stored();
                 &together
             }
@@ -183,8 +185,6 @@ impl Ingest<'_> {
             }
             Some(_) => self,
         };
-        let (suspects, others): (Vec<&Source>, Vec<&Source>) =
-            sources.iter().partition(|it| it.asks_suspects());
         reading
             .read_sources(&others, wanted, options, on_report)
             .await?;

@@ -528,7 +528,7 @@ impl Judge<'_> {
             };
             let (mut there, mut gone_at) = delegation_since(now - GONE_AT_LAST_AFTER)?;
             // It went lately: what it did before says for how long it may be away.
-            if there.is_empty() && gone_at.is_some() {
+            if gone_at.is_some() {
                 (there, gone_at) = delegation_since(now - RETURNS_WITHIN)?;
             }
             let lookup = self.store.lookup();
@@ -790,8 +790,9 @@ pub(in crate::pipeline) fn delegation_at(
     let known = stays.iter().filter(|stay| stay.added.at <= now);
     let end = |stay: &Stay<Name>| stay.removed.filter(|end| end.at <= now);
     let there = known.clone().filter(|stay| end(stay).is_none());
-    let there = there.map(|stay| stay.value.clone()).collect();
+    let there: BTreeSet<Name> = there.map(|stay| stay.value.clone()).collect();
     let last = known.filter_map(end).max_by_key(|end| end.at);
+    let last = last.filter(|_| there.is_empty());
     let gone_at = last.map(|end| match end.bulk || came_back(stays, now) {
         true => end.at + GONE_AT_LAST_AFTER,
         false => end.at + GONE_AFTER,

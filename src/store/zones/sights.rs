@@ -168,11 +168,11 @@ impl Zones<'_> {
     /// Notes that a feed was read to its end. After it could not be, what moved meanwhile is to be judged.
     pub fn note_feed_seen(&self, source: SourceId, at: Timestamp) -> Result<(), StoreError> {
         let failing = "source_id = ?1 and view = 'zone' and failed_at is not null";
-        let failing_count = self.store.run(|db| {
-            let sql = format!("select count(*) from zone where {failing}");
-            db.value::<i64>(&sql, [source.0])
+        let is_failing = self.store.run(|db| {
+            let sql = format!("select exists (select 1 from zone where {failing})");
+            db.value::<bool>(&sql, [source.0])
         })?;
-        if failing_count == 0 {
+        if !is_failing {
             return Ok(());
         }
         let tx = self.store.begin_batch()?;
