@@ -76,6 +76,9 @@ pub(super) const LEFT_BEHIND_CHECK: &str = "name servers of a reported domain th
 /// The check of name servers of which no user has enough.
 pub(super) const SCATTERED_CHECK: &str = "name servers of different users";
 
+/// The check of addresses that only a hosted zone of others tells, which nobody is known to delegate.
+pub(super) const UNPROVEN_CHECK: &str = "name servers in zones of others";
+
 /// The name of the check for published ranges of content networks and clouds.
 pub(super) const SHARED_CHECK: &str = "content networks and clouds";
 /// The name of the check for services that rotate as flux does.
@@ -83,12 +86,13 @@ pub(super) const SERVICE_CHECK: &str = "services that look alike";
 /// The name of the check for owner names that are no host's.
 pub(super) const HOST_CHECK: &str = "owner of a host's name";
 /// The checks that hold the level of a plane, and excuse no single change.
-const LEVEL_CHECKS: [&str; 5] = [
+const LEVEL_CHECKS: [&str; 6] = [
     SHARED_CHECK,
     SERVICE_CHECK,
     HOST_CHECK,
     LEFT_BEHIND_CHECK,
     SCATTERED_CHECK,
+    UNPROVEN_CHECK,
 ];
 
 /// One of the planes.

@@ -45,7 +45,7 @@ pub use policy::{
 pub use prefix::Prefix;
 pub use timeline::{BULK_7D_MAX, ChangePoint, ChangedHost, Departure, LeftOut, Moment, Stay};
 pub use vouching::{LARGE_PROVIDER_NAMES, VOUCHED_WITHIN, Vouching, is_vouching_asked};
-pub use whose::{review_left_behind, review_scattered};
+pub use whose::{review_left_behind, review_scattered, review_unproven};
 pub use zone_evidence::{
     HostStanding, NEWLY_DELEGATED, Shadows, SittingHost, mark_sitting_hosts, new_owners,
     old_before, shadows, standing_of,

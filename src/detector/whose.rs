@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::count::counted;
-use crate::detector::finding::{Check, LEFT_BEHIND_CHECK, Level, PlaneFinding, SCATTERED_CHECK};
+use crate::detector::finding::{
+    Check, LEFT_BEHIND_CHECK, Level, PlaneFinding, SCATTERED_CHECK, UNPROVEN_CHECK,
+};
 use crate::detector::nameserver_window::{Operated, Operator};
 use crate::detector::timeline::ChangePoint;
 use crate::dns::Name;
@@ -113,6 +115,19 @@ pub fn review_scattered(plane: &mut PlaneFinding) {
         result:
             "reviewed, not reported: what moves is of different users, and of what those use whose name servers moved most nothing would be reported alone"
                 .to_owned(),
+        explains: true,
+    });
+}
+
+/// Holds a plane at review: what opens the gate is said by hosted zones alone, which anybody may have opened.
+pub fn review_unproven(plane: &mut PlaneFinding, zones: &BTreeSet<Name>) {
+    plane.level = plane.level.min(Some(Level::Review));
+    plane.checks.push(Check {
+        name: UNPROVEN_CHECK,
+        result: format!(
+            "reviewed, not reported: what opens the gate are addresses that only the hosted zone {} tells, and no zone that is watched is known to delegate that to where it is hosted",
+            listed(zones.iter())
+        ),
         explains: true,
     });
 }

@@ -335,6 +335,27 @@ fn deleted_domain_is_judged_for_nothing_that_comes_later() {
 }
 
 #[test]
+fn hosted_zone_of_a_stranger_has_nobody_reported_by_what_it_says_of_name_servers() {
+    let others = texts(["a.host.test.", "b.host.test."]);
+    let hosts = own_hosts("invalid.");
+    let mut feed = Feed::default();
+    customers(&mut feed, "example.", &hosts);
+    feed.set(0.0, "op.invalid.", "op.invalid.", "NS", &others);
+    moving(&mut feed, "op.invalid.", &hosts, 200, 248);
+    let bench = bench(&sorted(&feed));
+    bench.run(0, &["poll"]);
+    for n in 0..3 {
+        let case = case_of(&bench, &format!("c{n}.example."));
+        assert_eq!(case["peak_level"], "review", "{case}");
+    }
+    let why = bench.run(0, &["explain", "c0.example"]);
+    assert!(
+        why.contains("only the hosted zone op.invalid tells"),
+        "{why}"
+    );
+}
+
+#[test]
 fn delegation_of_a_second_answers_for_no_day_and_hides_no_flux() {
     let park = texts(["a.host.test.", "b.host.test."]);
     let hosts = own_hosts("example.");

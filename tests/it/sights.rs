@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
 use fluxwatch::time::{SetClock, Span, Timestamp};
@@ -9,6 +10,8 @@ use fluxwatch::time::{SetClock, Span, Timestamp};
 use crate::benign::{Feed, accused, bench};
 use crate::harness::{Bench, poll};
 use crate::support::rows::sql;
+use crate::support::scripted::{ns, primary_with, zone_of};
+use crate::support::sources::source;
 
 /// A feed and the table of networks, with a source of the zone `cust.example.` before them.
 fn sections(path: &str) -> String {
@@ -29,14 +32,14 @@ fn customer(serial: usize, host: &str) -> String {
     )
 }
 
-/// The name servers of that operator move every hour.
+/// The name servers of that operator move every hour, as the registry of `test.` tells, which keeps their addresses.
 fn moving(from: usize, to: usize) -> Feed {
     let mut feed = Feed::default();
-    feed.set(0.0, "op.test.", "op.test.", "NS", &["a.nic.test.".into()]);
+    feed.set(0.0, "test.", "test.", "NS", &["a.nic.test.".into()]);
     for at in from..to {
         let host = format!("ns{}.op.test.", 1 + at % 2);
         let address = format!("10.{}.{}.1", 20 + at * 7 % 200, at % 250);
-        feed.set(at as f64, "op.test.", &host, "A", &[address]);
+        feed.set(at as f64, "test.", &host, "A", &[address]);
     }
     feed
 }
@@ -173,7 +176,7 @@ fn a_case_of_a_zone_whose_file_never_changes_ends_when_its_name_servers_rest() {
         let end = 1048 + 24 * 16;
         feed.set(
             end as f64,
-            "op.test.",
+            "test.",
             "tick.op.test.",
             "A",
             &["10.9.1.1".into()],
@@ -293,5 +296,54 @@ fn what_moves_while_a_feed_cannot_be_read_accuses_nobody_and_is_judged_once_it_i
         if !has_left {
             assert_eq!(level_at(&bench, 1024).as_deref(), Some("report"));
         }
+    }
+}
+
+#[test]
+fn what_moved_while_a_transferred_zone_was_not_asked_for_accuses_those_that_stayed_and_not_who_left()
+ {
+    let serial = Arc::new(AtomicU32::new(1));
+    let asked_for = Arc::clone(&serial);
+    let address = primary_with(
+        move || asked_for.load(Ordering::SeqCst),
+        |asked, serial| {
+            let mut records = zone_of(serial, "ns1.infra.test");
+            let end = records.pop().expect("its second SOA");
+            let new = if serial == 1 { "op" } else { "other" };
+            for (domain, provider) in [("leaves", new), ("stays", "op")] {
+                let hosts = [1, 2].map(|n| format!("ns{n}.{provider}.test"));
+                records.extend(hosts.iter().map(|host| ns(domain, host)));
+            }
+            records.push(end);
+            asked.send(&records);
+        },
+    );
+    // Whether fluxwatch was stopped, or asked every hour.
+    for is_stopped in [true, false] {
+        serial.store(1, Ordering::SeqCst);
+        let bench = bench(&moving(0, 1).0);
+        bench.configure(&format!(
+            "{}[[source]]\nname = \"feed\"\nkind = \"feed\"\npath = \"f.ndjson\"\ncomplete = true\n[enrich]\nasn = \"asn.csv\"\n",
+            source("example.", &[address], false)
+        ));
+        let clock = Arc::new(SetClock::new(later(990)));
+        let poll_at = |hours| {
+            clock.set(later(hours));
+            poll(&bench.pipeline(clock.clone()))
+        };
+        poll_at(990);
+        if !is_stopped {
+            (991..1050).for_each(|at| drop(poll_at(at)));
+        }
+        serial.store(2, Ordering::SeqCst);
+        bench.write("f.ndjson", moving(1000, 1048).0);
+        poll_at(1050);
+        let found = accused(&bench);
+        assert!(found.contains(&"stays.example.".to_owned()), "{found:?}");
+        let is_named = found.contains(&"leaves.example.".to_owned());
+        assert_eq!(is_named, !is_stopped, "{found:?}");
+        let history = bench.json(&["history", "leaves.example", "--format", "json"]);
+        let gap = &history["gaps"][0]["reason"];
+        assert_eq!(*gap == "not-asked", is_stopped, "{history}");
     }
 }

@@ -145,6 +145,7 @@ impl Findings<'_> {
         self.judge_crowds(&replayed, window, policy, users_at, &mut plane)?;
         self.judge_left_behind(&replayed, window, policy, &mut plane)?;
         self.judge_scattered(window, policy, &mut plane)?;
+        self.judge_unproven(window, policy, &mut plane)?;
         Ok(plane)
     }
 

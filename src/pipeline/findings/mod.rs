@@ -19,6 +19,7 @@ pub(in crate::pipeline) mod last_use;
 pub(in crate::pipeline) mod operated;
 pub(in crate::pipeline) mod remains;
 pub(in crate::pipeline) mod windows;
+pub(in crate::pipeline) mod word;
 
 /// What is computed from history. Nothing here writes.
 #[derive(Clone, Copy)]

@@ -57,8 +57,12 @@ impl Lookup<'_> {
                     None => self.absolute_owner(*id)?,
                 });
             }
+            // A name that several zones hold has a row for each.
+            let count = match owners.len() <= room {
+                true => named.len(),
+                false => owners.len(),
+            };
             room -= named.len().min(room);
-            let count = owners.len();
             users.insert(
                 host,
                 HostUsers {

@@ -26,8 +26,9 @@ pub(in crate::store) const ENDED_AT: &str = "
                    else coalesce(s.last_event_at, 0) end end";
 
 /// Why a zone could not be seen until now: the reason of the gap that a success ends. Of a row of `zone`.
-pub(in crate::store) const UNSEEN_FOR: &str =
-    "case when ended is null then coalesce(refused_reason, 'unknown') else 'unwatched' end";
+pub(in crate::store) const UNSEEN_FOR: &str = "case when ended is not null then 'unwatched'
+          when last_error is null then 'not-asked'
+          else coalesce(refused_reason, 'unknown') end";
 /// Whether a row of `zone` waits for its source to show it.
 pub(in crate::store) const IS_AWAITED: &str = "ended = 'awaited'";
 /// What an update sets once the source has shown it.

@@ -16,6 +16,13 @@ pub(super) const EXPIRE_KEY: &str = "soa_expire:";
 /// Before the row of a zone: the key of [`ZoneState::ttls`] among the noted numbers.
 pub(in crate::store) const TTLS_KEY: &str = "ttls:";
 
+/// For how long a zone that is transferred may not have been asked for before nobody knows any more when it changed. Name
+/// servers that rotate are seldom faster. Chosen by hand.
+const NOT_ASKED_MIN: Span = Span::hours(1);
+/// Whether a row of `zone` is transferred: its versions have the time at which they were asked for.
+const IS_TRANSFERRED: &str =
+    "source_id in (select id from source where kind in ('transfer', 'catalog'))";
+
 /// What history holds of a zone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ZoneState {
@@ -258,7 +265,8 @@ impl Zones<'_> {
     }
 
     /// Notes that zones were seen whole, changed or not, in one transaction. Of a zone that was seen last by a clock that was
-    /// ahead, what it could not be seen for ends now, and is judged again.
+    /// ahead, what it could not be seen for ends now, and is judged again. A zone that is transferred, has changed, and was not
+    /// asked for longer than [`NOT_ASKED_MIN`] was not seen meanwhile either: what has left it may have left at any time since.
     pub fn record_zones_seen(&self, apexes: &[Name], at: Timestamp) -> Result<(), StoreError> {
         if apexes.is_empty() {
             return Ok(());
@@ -282,6 +290,11 @@ impl Zones<'_> {
                    from zone
                   where name = ?1 and view = 'zone' and last_success_at is not null
                         and ({IS_AWAITED}
+                             or last_success_at < ?3 and {IS_TRANSFERRED}
+                                and exists (select 1
+                                              from version v
+                                             where v.zone_id = zone.id and v.id = zone.version_id
+                                                   and v.observed_at > zone.last_success_at)
                              or last_error is not null
                                 and not (failed_at is null and last_attempt_at = last_success_at
                                          and source_id in
@@ -302,7 +315,7 @@ impl Zones<'_> {
             for apex in apexes {
                 let name = apex.to_string();
                 ahead.execute(params![name, at])?;
-                gap.execute(params![name, at])?;
+                gap.execute(params![name, at, at - NOT_ASKED_MIN])?;
                 seen.execute(params![name, at])?;
             }
             Ok(())
