@@ -240,6 +240,8 @@ pub struct Observation<'a> {
     pub last_change_at: Option<Timestamp>,
     /// Whether it is still there.
     pub standing: Standing,
+    /// Whether its zone can be seen: nobody knows of one that cannot be seen that it stood still.
+    pub is_seen: bool,
     /// The time of the judgement; event time.
     pub now: Timestamp,
 }
@@ -508,7 +510,7 @@ fn quieten_case(
             CaseState::Mitigated,
             "mitigated: moved to the name servers of suspended domains".to_owned(),
         )),
-        Standing::Active if stood >= policy.settled_after => Some((
+        Standing::Active if observation.is_seen && stood >= policy.settled_after => Some((
             CaseState::Mitigated,
             format!("mitigated: stood still for {}", policy.settled_after),
         )),
@@ -569,6 +571,7 @@ mod tests {
             finding,
             last_change_at: None,
             standing,
+            is_seen: true,
             now: Timestamp::from_unix(at),
         };
         observe(case, &observation, &DetectPolicy::default())
@@ -651,6 +654,7 @@ mod tests {
                 finding: Some(&finding),
                 last_change_at: None,
                 standing: Standing::Active,
+                is_seen: true,
                 now: Timestamp::from_unix(at),
             };
             case = observe(case.as_ref(), &observation, &policy).map(|(case, _)| case);
@@ -821,10 +825,22 @@ mod tests {
         assert_eq!(mitigated.state, CaseState::Mitigated);
         assert!(events[0].note.contains("stood still"), "{}", events[0].note);
         // A change that is no finding is a change all the same.
+        // Nor does it stand still where nobody can see it.
+        let unseen = Observation {
+            finding: None,
+            last_change_at: None,
+            standing: Standing::Active,
+            is_seen: false,
+            now: Timestamp::from_unix(15 * day),
+        };
+        let (unseen, events) =
+            observe(Some(&waiting), &unseen, &DetectPolicy::default()).expect("a case");
+        assert_eq!((unseen.state, events.len()), (CaseState::Open, 0));
         let moved = Observation {
             finding: None,
             last_change_at: Some(Timestamp::from_unix(15 * day - 60)),
             standing: Standing::Active,
+            is_seen: true,
             now: Timestamp::from_unix(15 * day),
         };
         let (moving, events) =

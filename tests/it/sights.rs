@@ -196,6 +196,44 @@ fn a_case_of_a_zone_whose_file_never_changes_ends_when_its_name_servers_rest() {
     }
 }
 
+#[test]
+fn a_case_of_a_zone_that_cannot_be_read_does_not_end_for_having_stood_still() {
+    for is_away in [true, false] {
+        let (bench, poll_at) = watched();
+        write_at(&bench, "cust.zone", 989, customer(1, "op.test"));
+        poll_at(&bench, 999);
+        let mut feed = moving(1000, 1024);
+        bench.write("f.ndjson", &feed.0);
+        poll_at(&bench, 1024);
+        assert!(is_accused(&bench));
+        if is_away {
+            fs::remove_file(bench.path().join("cust.zone")).expect("it was there");
+        }
+        let mut pass_day = |day: i64| {
+            let (at, address) = (1024 + 24 * day, format!("10.9.1.{day}"));
+            feed.set(at as f64, "test.", "tick.test.", "A", &[address]);
+            bench.write("f.ndjson", &feed.0);
+            poll_at(&bench, at);
+        };
+        (1..18).for_each(&mut pass_day);
+        let state = |bench: &Bench| {
+            let of_customer = |case: &&serde_json::Value| case["domain"] == "cust.example.";
+            let cases = bench.cases();
+            let case = cases.iter().find(of_customer).expect("it was opened");
+            case["state"].as_str().map(str::to_owned)
+        };
+        let expected = if is_away { "open" } else { "mitigated" };
+        assert_eq!(state(&bench).as_deref(), Some(expected));
+        write_at(&bench, "cust.zone", 989, customer(1, "op.test"));
+        (18..20).for_each(&mut pass_day);
+        assert_eq!(
+            state(&bench).as_deref(),
+            Some("mitigated"),
+            "it is seen again"
+        );
+    }
+}
+
 /// A bench with the customer's zone and the feed, its clock, and what polls it at some hours after the beginning.
 fn watched() -> (Bench, impl Fn(&Bench, i64)) {
     let bench = bench(&moving(0, 1).0);

@@ -395,6 +395,7 @@ impl Trial<'_> {
             finding: finding.as_ref(),
             last_change_at: None,
             standing: self.standing(),
+            is_seen: true,
             now,
         };
         let observed = observe(self.case.as_ref(), &observation, self.policy);

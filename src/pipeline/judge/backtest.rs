@@ -294,6 +294,7 @@ impl Judge<'_> {
                 finding: finding.as_ref(),
                 last_change_at,
                 standing: self.standing_then(domain, windows, policy, now)?,
+                is_seen: true,
                 now,
             };
             case = observe(case.as_ref(), &observation, policy).map(|(case, _)| case);
@@ -515,6 +516,7 @@ mod tests {
                 finding: finding.as_ref(),
                 last_change_at: Some(now),
                 standing: Standing::Active,
+                is_seen: true,
                 now,
             };
             case = observe(case.as_ref(), &observation, &policy).map(|(case, _)| case);

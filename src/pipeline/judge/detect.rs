@@ -426,10 +426,15 @@ impl Judge<'_> {
         if known.is_none() && finding.is_none() {
             return Ok(None);
         }
+        let is_seen = match (known, finding) {
+            (Some(case), None) => !self.store.zones().is_failing(&case.zone, now)?,
+            _ => true,
+        };
         let observation = Observation {
             finding,
             last_change_at: judgement.last_change_at,
             standing,
+            is_seen,
             now,
         };
         let Some((case, events)) = observe(known, &observation, &self.config.detect) else {

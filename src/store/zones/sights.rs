@@ -154,6 +154,16 @@ impl Zones<'_> {
         })
     }
 
+    /// Returns whether a zone could not be read at a time, and cannot be since.
+    pub fn is_failing(&self, apex: &Name, at: Timestamp) -> Result<bool, StoreError> {
+        self.store.run(|db| {
+            let sql = "select exists (select 1
+                                        from zone
+                                       where name = ?1 and view = 'zone' and failed_at <= ?2)";
+            db.value(sql, params![apex.to_string(), at])
+        })
+    }
+
     /// Notes that a feed cannot be read: its zones are not seen.
     pub fn note_feed_unseen(&self, source: SourceId, at: Timestamp) -> Result<(), StoreError> {
         self.store.run(|db| {
