@@ -9,6 +9,7 @@ use fluxwatch::time::{SetClock, Span, Timestamp};
 
 use crate::benign::{Feed, accused, bench};
 use crate::harness::{Bench, poll};
+use crate::servers::{Extras, Knot};
 use crate::support::rows::sql;
 use crate::support::scripted::{ns, primary_with, zone_of};
 use crate::support::sources::source;
@@ -383,5 +384,62 @@ fn what_moved_while_a_transferred_zone_was_not_asked_for_accuses_those_that_stay
         let history = bench.json(&["history", "leaves.example", "--format", "json"]);
         let gap = &history["gaps"][0]["reason"];
         assert_eq!(*gap == "not-asked", is_stopped, "{history}");
+    }
+}
+
+#[test]
+fn what_moved_while_a_probe_could_not_ask_is_judged_once_it_can_and_what_was_told_before_stays_told()
+ {
+    let server = "a.root-servers.probed.";
+    let soa = format!("$TTL 3600\n@ SOA {server} h.probed. 1 1 1 1 1\n@ NS {server}\n");
+    let root = format!("$ORIGIN .\n{soa}{server} A 127.0.0.1\nprobed. NS {server}\n");
+    let tld = format!(
+        "$ORIGIN probed.\n{soa}{server} A 127.0.0.1\ncust NS ns1.op.test.\ncust NS ns2.op.test.\n"
+    );
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let zones = [(".", root.as_str()), ("probed.", tld.as_str())];
+    let only = Extras {
+        v4_only: true,
+        ..Extras::default()
+    };
+    let knot = Knot::start_with(folder.path(), &zones, &only);
+    let port = knot.port();
+    let probe = format!(
+        "[[source]]\nname = \"portfolio\"\nkind = \"probe\"\ndomains = \"domains.txt\"\nroots = [\"127.0.0.1:{port}\"]\nport = {port}\nserver_rate = 1000\ntimeout = \"1s\"\n"
+    );
+    let level_of = |bench: &Bench, hours| {
+        let at = later(hours).to_string();
+        let why = bench.json(&["explain", "cust.probed", "--at", &at, "--format", "json"]);
+        why["level"].as_str().map(str::to_owned)
+    };
+    // Whether its name servers moved before it was known that nobody can ask.
+    for is_told_before in [false, true] {
+        let bench = bench(&moving(0, 1).0);
+        bench.write("domains.txt", "cust.probed\n");
+        let of_feed = "[[source]]\nname = \"feed\"\nkind = \"feed\"\npath = \"f.ndjson\"\ncomplete = true\n[enrich]\nasn = \"asn.csv\"\n";
+        bench.configure(&format!("{probe}{of_feed}"));
+        let clock = Arc::new(SetClock::new(later(990)));
+        let poll_at = |hours| {
+            clock.set(later(hours));
+            poll(&bench.pipeline(clock.clone()));
+        };
+        let is_accused = || accused(&bench).contains(&"cust.probed.".to_owned());
+        poll_at(990);
+        knot.stop();
+        if !is_told_before {
+            poll_at(998);
+        }
+        bench.write("f.ndjson", moving(1000, 1024).0);
+        poll_at(1024);
+        assert_eq!(is_accused(), is_told_before);
+        knot.restart();
+        poll_at(1030);
+        assert!(is_accused(), "{is_told_before}: it can ask again");
+        let told = level_of(&bench, 1023);
+        assert_eq!(
+            told.as_deref() == Some("report"),
+            is_told_before,
+            "{told:?}"
+        );
     }
 }

@@ -7,7 +7,7 @@ use crate::store::door::{Value, params};
 use crate::store::error::StoreError;
 use crate::store::keys::ZoneId;
 use crate::store::ledger::Ledger;
-use crate::store::zones::unwatched::{IS_AWAITED, IS_SHOWN, UNSEEN_FOR};
+use crate::store::zones::attempts::{OF_VIEW, note_failed, note_seen};
 use crate::store::zones::watched::ZoneState;
 use crate::time::Timestamp;
 use crate::zone::Refusal;
@@ -115,33 +115,9 @@ impl Ledger<'_> {
         at: Timestamp,
         refusal: Option<&Refusal>,
     ) -> Result<(), StoreError> {
-        self.store.run(|db| {
-            if let Some(refusal) = refusal {
-                let sql = "update zone
-                              set last_attempt_at = ?2, last_error = ?3, refused_reason = ?4,
-                                  attempt_count = attempt_count + 1,
-                                  failure_count = failure_count + 1
-                            where id = ?1";
-                return db
-                    .execute(sql, params![zone, at, refusal.to_string(), refusal.code()])
-                    .map(|_| ());
-            }
-            let sql = format!(
-                "insert into gap (zone_id, from_at, to_at, reason)
-                 select id, last_success_at, ?2, {UNSEEN_FOR}
-                   from zone
-                  where id = ?1 and (last_error is not null or {IS_AWAITED})
-                        and last_success_at is not null
-                 on conflict do nothing"
-            );
-            db.execute(&sql, params![zone, at])?;
-            let sql = format!(
-                "update zone
-                    set last_attempt_at = ?2, last_success_at = ?2, last_error = null,
-                        refused_reason = null, {IS_SHOWN}, attempt_count = attempt_count + 1
-                  where id = ?1"
-            );
-            db.execute(&sql, params![zone, at]).map(|_| ())
+        self.store.run(|db| match refusal {
+            Some(refusal) => note_failed(db, OF_VIEW, &zone, at, refusal),
+            None => note_seen(db, OF_VIEW, std::iter::once(zone), at),
         })
     }
 }

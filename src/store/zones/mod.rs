@@ -2,6 +2,7 @@
 
 use crate::store::handle::Store;
 
+pub(in crate::store) mod attempts;
 pub(in crate::store) mod catalogs;
 pub(in crate::store) mod enclosing;
 pub(in crate::store) mod feeds;

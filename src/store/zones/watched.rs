@@ -6,7 +6,8 @@ use crate::store::door::{Fault, Row, params};
 use crate::store::error::StoreError;
 use crate::store::keys::{SourceId, SourceKind, View, ZoneId};
 use crate::store::zones::Zones;
-use crate::store::zones::unwatched::{IS_AWAITED, IS_SHOWN, UNSEEN_FOR, returning};
+use crate::store::zones::attempts::{OF_ZONE, note_failed, note_seen};
+use crate::store::zones::unwatched::returning;
 use crate::time::{Span, Timestamp};
 use crate::zone::Refusal;
 
@@ -15,13 +16,6 @@ pub(super) const EXPIRE_KEY: &str = "soa_expire:";
 
 /// Before the row of a zone: the key of [`ZoneState::ttls`] among the noted numbers.
 pub(in crate::store) const TTLS_KEY: &str = "ttls:";
-
-/// For how long a zone that is transferred may not have been asked for before nobody knows any more when it changed. Name
-/// servers that rotate are seldom faster. Chosen by hand.
-const NOT_ASKED_MIN: Span = Span::hours(1);
-/// Whether a row of `zone` is transferred: its versions have the time at which they were asked for.
-const IS_TRANSFERRED: &str =
-    "source_id in (select id from source where kind in ('transfer', 'catalog'))";
 
 /// What history holds of a zone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -210,36 +204,11 @@ impl Zones<'_> {
         at: Timestamp,
         refusal: Option<&Refusal>,
     ) -> Result<(), StoreError> {
-        if refusal.is_none() {
+        let Some(refusal) = refusal else {
             return self.record_zones_seen(std::slice::from_ref(apex), at);
-        }
+        };
         self.store
-            .run(|db| {
-                let sql = "update zone
-                              set last_attempt_at = ?2, last_error = ?3, refused_reason = ?4,
-                                  held = ?5, attempt_count = attempt_count + 1,
-                                  failed_at = case when failed_at <= ?2 then failed_at
-                                                   when failed_at is null and last_error is not null
-                                                        and last_attempt_at <> last_success_at
-                                                        and last_success_at <= ?2 then last_success_at
-                                                   else ?2 end,
-                                  last_success_at = case when last_success_at > ?2 then ?2
-                                                         else last_success_at end,
-                                  failure_count = failure_count + 1
-                            where name = ?1 and view = 'zone'";
-                let held = refusal.is_some_and(Refusal::is_held);
-                db.execute(
-                    sql,
-                    params![
-                        apex.to_string(),
-                        at,
-                        refusal.map(ToString::to_string),
-                        refusal.map(Refusal::code),
-                        held
-                    ],
-                )
-            })
-            .map(|_| ())
+            .run(|db| note_failed(db, OF_ZONE, &apex.to_string(), at, refusal))
     }
 
     /// Notes that a zone was seen whole, and that something older of it was refused.
@@ -266,59 +235,15 @@ impl Zones<'_> {
 
     /// Notes that zones were seen whole, changed or not, in one transaction. Of a zone that was seen last by a clock that was
     /// ahead, what it could not be seen for ends now, and is judged again. A zone that is transferred, has changed, and was not
-    /// asked for longer than [`NOT_ASKED_MIN`] was not seen meanwhile either: what has left it may have left at any time since.
+    /// asked for longer than an hour was not seen meanwhile either: what has left it may have left at any time since.
     pub fn record_zones_seen(&self, apexes: &[Name], at: Timestamp) -> Result<(), StoreError> {
         if apexes.is_empty() {
             return Ok(());
         }
         let tx = self.store.begin_batch()?;
         self.store.run(|db| {
-            let mut ahead = db.prepare(
-                "update gap
-                    set to_at = case when from_at > ?2 then from_at else ?2 end, judged = 0
-                  where zone_id = (select id
-                                     from zone
-                                    where name = ?1 and view = 'zone' and last_success_at > ?2)
-                        and to_at > ?2",
-            )?;
-            // A pass over files that took the newest and refused an older one leaves no time unseen.
-            let mut gap = db.prepare(&format!(
-                "insert into gap (zone_id, from_at, to_at, reason, known_at, judged)
-                 select id, last_success_at,
-                        case when last_success_at > ?2 then last_success_at else ?2 end,
-                        {UNSEEN_FOR}, case when ended is null then failed_at end, 0
-                   from zone
-                  where name = ?1 and view = 'zone' and last_success_at is not null
-                        and ({IS_AWAITED}
-                             or last_success_at < ?3 and {IS_TRANSFERRED}
-                                and exists (select 1
-                                              from version v
-                                             where v.zone_id = zone.id and v.id = zone.version_id
-                                                   and v.observed_at > zone.last_success_at)
-                             or last_error is not null
-                                and not (failed_at is null and last_attempt_at = last_success_at
-                                         and source_id in
-                                           (select id
-                                              from source
-                                             where kind in ('zonefile', 'import'))))
-                 on conflict do nothing"
-            ))?;
-            let sql = format!(
-                "update zone
-                    set last_attempt_at = ?2, last_success_at = ?2, last_error = null,
-                        refused_reason = null, failed_at = null, {IS_SHOWN}, held = 0,
-                        accept_requested = 0,
-                        attempt_count = attempt_count + 1
-                  where name = ?1 and view = 'zone'"
-            );
-            let mut seen = db.prepare(&sql)?;
-            for apex in apexes {
-                let name = apex.to_string();
-                ahead.execute(params![name, at])?;
-                gap.execute(params![name, at, at - NOT_ASKED_MIN])?;
-                seen.execute(params![name, at])?;
-            }
-            Ok(())
+            let names = apexes.iter().map(Name::to_string);
+            note_seen(db, OF_ZONE, names, at)
         })?;
         tx.commit()
     }
