@@ -471,6 +471,47 @@ fn delegation_that_stays_away_ends_its_case_at_the_same_time_however_its_feed_is
 }
 
 #[test]
+fn feed_that_is_delivered_in_parts_ends_no_case_between_the_removal_and_the_return_of_a_delegation()
+{
+    let (rotated, cut_at) = (redelegated((200..248).step_by(6), 0, throwaway), 250.0);
+    let mut gone = Feed(rotated.0.clone());
+    gone.set(cut_at, "example.", "bad.example.", "NS", &[]);
+    let mut back = Feed(gone.0.clone());
+    let returned_at = cut_at + 1.0 / 3600.0;
+    back.set(
+        returned_at,
+        "example.",
+        "bad.example.",
+        "NS",
+        &throwaway(90),
+    );
+    let bench = bench_with_mail(&rotated);
+    let clock = Arc::new(SetClock::new(later(250)));
+    let poll_after = |minutes: i64, feed: &Feed| {
+        bench.write("f.ndjson", &feed.0);
+        clock.set(later(250) + Span::seconds(60 * minutes));
+        poll(&bench.pipeline(clock.clone()));
+        mailed(&bench)
+    };
+    // Its next part comes an hour later; what stays away for two hours is gone.
+    for (minutes, feed) in [
+        (-1, &rotated),
+        (1, &gone),
+        (2, &gone),
+        (61, &back),
+        (62, &back),
+    ] {
+        assert_eq!(poll_after(minutes, feed), ["report"], "{minutes}");
+    }
+    let mut gone_again = Feed(back.0.clone());
+    gone_again.set(252.0, "example.", "bad.example.", "NS", &[]);
+    for (minutes, is_told) in [(121, false), (160, false), (251, true)] {
+        let mails = poll_after(minutes, &gone_again);
+        assert_eq!(mails.contains(&"closure".to_owned()), is_told, "{minutes}");
+    }
+}
+
+#[test]
 fn rotation_that_is_told_as_remove_and_add_every_few_minutes_is_reported_while_it_goes_on() {
     for minutes in [5, 9] {
         let (mut feed, zone, bad) = (Feed::default(), "example.", "bad.example.");

@@ -956,7 +956,7 @@ impl<'a> Ingest<'a> {
             } else {
                 of_zone.unwrap_or(event_now)
             };
-            let look = self.judge.look_at_recorded(now, stood_still);
+            let look = self.judge.look_at_feed(now, stood_still);
             self.judge.reevaluate(&zone, look, pass.options)?;
         }
         if reports.is_empty() && refusal.is_none() && pass.aside.count() == 0 {

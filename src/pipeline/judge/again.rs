@@ -34,6 +34,10 @@ struct Left {
     put_off: Vec<(i64, Timestamp)>,
 }
 
+/// For how long what a feed that stands still has to tell may be on its way: many are delivered each hour, and a delivery may
+/// end between the removal and the return of a delegation. Chosen by hand.
+const ON_ITS_WAY: Span = Span::hours(2);
+
 /// How many looks a day has.
 const REEVALUATIONS_A_DAY: i64 = 24;
 
@@ -49,7 +53,7 @@ impl Judge<'_> {
             docket.note_again(apex, look);
             return Ok(());
         }
-        self.judge_left(Some(apex), |_| true, look.known_until, options)?;
+        self.judge_left(Some(apex), |_| true, look, options)?;
         self.reevaluate_due(Some(apex), |_| true, look.now, options)?;
         self.reevaluate_ahead(apex, look.now, options)
     }
@@ -107,14 +111,28 @@ impl Judge<'_> {
         Ok(newest)
     }
 
-    /// Returns how the cases of a recorded source are looked at after a pass over it. What stood still, or was read whole,
-    /// says by the wall clock that nothing came; a feed that brought something may bring more of the same time.
+    /// Returns how the cases of a recorded source are looked at after a pass over it, whose newest time is `now`. What stood
+    /// still, or was read whole, says by the wall clock that nothing came; a feed that brought something may bring more of the
+    /// same time.
     pub(in crate::pipeline) fn look_at_recorded(&self, now: Timestamp, says_no_more: bool) -> Look {
         let known_until = match says_no_more {
             true => now.max(self.clock.now()),
             false => now,
         };
-        Look { now, known_until }
+        Look {
+            now,
+            known_until,
+            gone_until: known_until,
+        }
+    }
+
+    /// [`Judge::look_at_recorded`] of a feed: what brings a delegation back may be on its way ([`ON_ITS_WAY`]).
+    pub(in crate::pipeline) fn look_at_feed(&self, now: Timestamp, stood_still: bool) -> Look {
+        let look = self.look_at_recorded(now, stood_still);
+        Look {
+            gone_until: now.max(look.known_until - ON_ITS_WAY),
+            ..look
+        }
     }
 
     /// Judges the open cases of some zones of a source up to `now`, or notes that they are to be.
@@ -147,7 +165,7 @@ impl Judge<'_> {
         now: Timestamp,
         options: &PollOptions,
     ) -> Result<(), PipelineError> {
-        self.judge_left(None, &is_among, now, options)?;
+        self.judge_left(None, &is_among, Look::live(now), options)?;
         self.reevaluate_due(None, is_among, now, options)
     }
 
@@ -164,25 +182,25 @@ impl Judge<'_> {
         if !desk.is_any_to_judge(apex, before, judged_by)? {
             return Ok(());
         }
-        self.judge_left(Some(apex), |_| true, before, options)?;
+        self.judge_left(Some(apex), |_| true, Look::live(before), options)?;
         self.reevaluate_due(Some(apex), |_| true, before, options)
     }
 
-    /// Judges the cases of some zones with changes that were left unjudged and are due by a time.
+    /// Judges the cases of some zones with changes that were left unjudged and are due by the time of a look.
     fn judge_left(
         &self,
         apex: Option<&Name>,
         is_among: impl Fn(&Name) -> bool,
-        by: Timestamp,
+        look: Look,
         options: &PollOptions,
     ) -> Result<(), PipelineError> {
         if self.parts.is_waiting() {
             return Ok(());
         }
         loop {
-            let mut cases = self.store.desk().cases_due(apex, by)?;
+            let mut cases = self.store.desk().cases_due(apex, look.known_until)?;
             cases.retain(|row| is_among(&row.case.zone));
-            let left = self.look_at_left(cases)?;
+            let left = self.look_at_left(cases, look.gone_until)?;
             for (id, until) in &left.put_off {
                 self.store.desk().set_due(*id, *until)?;
             }
@@ -196,8 +214,13 @@ impl Judge<'_> {
     }
 
     /// Tells apart cases with changes that were left unjudged. That of a busy domain is put off: it is judged once an hour,
-    /// and when its change was left nobody looked whether it is busy.
-    fn look_at_left(&self, cases: Vec<CaseRow>) -> Result<Left, PipelineError> {
+    /// and when its change was left nobody looked whether it is busy. One whose delegation counts as gone only after
+    /// `gone_until` stays due.
+    fn look_at_left(
+        &self,
+        cases: Vec<CaseRow>,
+        gone_until: Timestamp,
+    ) -> Result<Left, PipelineError> {
         let mut left = Left::default();
         if cases.is_empty() {
             return Ok(left);
@@ -210,6 +233,9 @@ impl Judge<'_> {
             let until = case.evaluated_at + REEVALUATE_AFTER;
             let standing = self.standing(&case.domain, at)?;
             if standing == Standing::Gone {
+                if at > gone_until {
+                    continue;
+                }
                 left.gone.insert(row.id);
             } else if case.due_at.is_some_and(|at| at < until) && self.is_busy(&case.domain, at)? {
                 // That it is gone is judged as soon as it counts as gone.

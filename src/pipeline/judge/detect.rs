@@ -296,13 +296,16 @@ impl Judge<'_> {
         }
         for (done, (domain, touched)) in (1..).zip(domains) {
             let case = cases.get(domain);
-            // A file is read when other sources have told of later times: what it says was so then.
-            let judged_at = case.map(|row| row.case.evaluated_at);
-            let later = judged_at.filter(|it| *it > at && kind == SourceKind::Zonefile);
-            if let Some(at) = later {
-                if case.is_some_and(|row| !ended.contains(&row.id)) {
+            // It was judged by what other sources told of later times, or by the wall clock: what is told now was so then. A
+            // file tells all of it at once; what else comes late is judged once, after its pass.
+            if let Some(row) = case.filter(|row| row.case.evaluated_at > at) {
+                let is_working = row.case.state.is_working();
+                if kind == SourceKind::Zonefile && !ended.contains(&row.id) {
+                    let at = row.case.evaluated_at;
                     let judgement = self.judge_whole(domain, at)?;
                     judged.add(domain.clone(), judgement, self.standing(domain, at)?);
+                } else if kind != SourceKind::Zonefile && is_working {
+                    judged.leave(row, Span::seconds(0));
                 }
                 continue;
             }

@@ -9,6 +9,8 @@ pub(in crate::pipeline) struct Look {
     pub(in crate::pipeline) now: Timestamp,
     /// By when every change is known; `now` or later.
     pub(in crate::pipeline) known_until: Timestamp,
+    /// By when it is known of a delegation that it did not come back; `now` or later, and never after `known_until`.
+    pub(in crate::pipeline) gone_until: Timestamp,
 }
 
 impl Look {
@@ -17,6 +19,7 @@ impl Look {
         Self {
             now,
             known_until: now,
+            gone_until: now,
         }
     }
 
@@ -25,6 +28,7 @@ impl Look {
         Self {
             now: self.now.max(other.now),
             known_until: self.known_until.max(other.known_until),
+            gone_until: self.gone_until.max(other.gone_until),
         }
     }
 }

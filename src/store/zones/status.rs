@@ -100,9 +100,11 @@ pub struct Gap {
     pub reason: String,
 }
 
-/// The times in which a zone could not be seen, in order.
-pub(in crate::store) const GAPS: &str =
-    "select from_at, to_at, reason from gap where zone_id = ? order by from_at";
+/// The times in which a zone could not be seen, in order. Between two looks that succeeded it is told by their versions.
+pub(in crate::store) const GAPS: &str = "select from_at, to_at, reason
+       from gap
+      where zone_id = ? and reason <> 'not-asked'
+      order by from_at";
 
 /// What changes whenever history or a case does. Sums: of two times the later one may stay while the other moves.
 const MARK: &str = "select coalesce((select max(id) from version), 0)
