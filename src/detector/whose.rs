@@ -113,7 +113,7 @@ pub fn review_scattered(plane: &mut PlaneFinding) {
     plane.checks.push(Check {
         name: SCATTERED_CHECK,
         result:
-            "reviewed, not reported: what moves is of different users, and of what those use whose name servers moved most nothing would be reported alone"
+            "reviewed, not reported: what moves is of different users, and of what those use whose name servers moved through most networks nothing would be reported alone"
                 .to_owned(),
         explains: true,
     });

@@ -435,3 +435,46 @@ fn hosts_that_nobody_uses_push_no_used_one_out() {
     bench.run(0, &["poll"]);
     assert_eq!(accused(&bench), ["op.example."]);
 }
+
+#[test]
+fn decoys_that_move_within_one_network_hide_no_flux_of_the_same_operator() {
+    let (mut feed, zone) = (plain_hoster(), "his.test.");
+    feed.set(0.0, zone, zone, "NS", &texts(["a.host.test."]));
+    let hosts: Vec<String> = (0..7).map(|n| format!("d{n}.op.example.")).collect();
+    // Each of 127 names uses other ones of them.
+    for chosen in 1..128 {
+        let used = hosts.iter().enumerate();
+        let used = used.filter(|(n, _)| chosen >> n & 1 == 1);
+        let used: Vec<String> = used.map(|(_, host)| host.clone()).collect();
+        feed.set(0.0, zone, &format!("x{chosen}.his.test."), "NS", &used);
+    }
+    for turn in 0..60 {
+        for (n, host) in hosts.iter().enumerate() {
+            let address = [format!("10.9.{turn}.{n}")];
+            feed.set(190.0 + f64::from(turn), "example.", host, "A", &address);
+        }
+    }
+    let bench = bench(&sorted(&feed));
+    bench.run(0, &["poll"]);
+    assert_eq!(case_of(&bench, "op.example.")["level"], "report");
+}
+
+#[test]
+fn two_hosts_that_many_use_together_are_one_set_however_many_these_are() {
+    let (mut feed, zone) = (Feed::default(), "example.");
+    feed.set(0.0, zone, "op.example.", "NS", &texts(["a.host.test."]));
+    let own = own_hosts(zone);
+    for n in 0..2_100 {
+        feed.set(0.0, zone, &format!("c{n}.example."), "NS", &own);
+    }
+    // Each moves between two networks; both together are in four.
+    for turn in 0..24 {
+        for (n, host) in own.iter().enumerate() {
+            let address = [format!("10.{}.{turn}.{n}", 40 + 2 * n + turn % 2)];
+            feed.set(200.0 + 3.0 * turn as f64, zone, host, "A", &address);
+        }
+    }
+    let bench = bench(&sorted(&feed));
+    bench.run(0, &["poll"]);
+    assert_eq!(case_of(&bench, "op.example.")["level"], "report");
+}

@@ -7,21 +7,21 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::detector::{
-    DetectPolicy, Level, NameserverReplay, NameserverWindow, Operator, PlaneFinding,
-    evaluate_nameservers, judge_nameservers, review_left_behind, review_scattered,
+    DetectPolicy, Level, NameserverReplay, NameserverWindow, Operator, PlaneFinding, Prefix,
+    evaluate_nameservers, judge_nameservers, prefix_of, review_left_behind, review_scattered,
 };
 use crate::dns::Name;
 use crate::pipeline::error::PipelineError;
 use crate::pipeline::findings::Findings;
 use crate::pipeline::findings::delegated::is_judged_for;
-use crate::pipeline::findings::find::{ANSWERS_FOR, USERS_JUDGED_MAX};
+use crate::pipeline::findings::find::ANSWERS_FOR;
 use crate::pipeline::findings::windows::ADDRESSES_SINCE;
 use crate::store::{EnclosingZone, EntityKey, UsedHost, View, ZoneId};
 use crate::time::{Span, Timestamp};
 
-/// Of how many users of an operator's name servers it is asked what each sees: those whose name servers moved most come
-/// first. Chosen by hand.
-const USERS_ASKED_MAX: usize = 64;
+/// Of how many sets of an operator's name servers, each of them somebody's, it is asked what he sees: those that moved through
+/// most networks come first. Chosen by hand.
+const SETS_ASKED_MAX: usize = 64;
 
 /// For how long what a reported delegation left behind has nobody reported. Chosen by hand.
 const LEFT_BEHIND_FOR: Span = Span::days(7);
@@ -236,26 +236,24 @@ impl Findings<'_> {
         if !window.is_operated || plane.level != Some(Level::Report) {
             return Ok(());
         }
-        let mut moves: HashMap<&Name, usize> = HashMap::new();
-        for (host, _) in &window.addresses {
-            *moves.entry(host).or_default() += 1;
+        let mut moves: HashMap<&Name, Vec<Prefix>> = HashMap::new();
+        for (host, stay) in &window.addresses {
+            moves.entry(host).or_default().push(prefix_of(stay.value));
         }
         let hosts: BTreeSet<Name> = window.names.iter().map(|it| it.value.clone()).collect();
-        let mut by_user: BTreeMap<Name, BTreeSet<&Name>> = BTreeMap::new();
-        let users = (self.store.lookup()).users_by_host(&hosts, USERS_JUDGED_MAX)?;
-        for (host, users) in &users {
-            for user in &users.names {
-                by_user.entry(user.clone()).or_default().insert(host);
-            }
-        }
-        let sets: BTreeSet<BTreeSet<&Name>> = by_user.into_values().collect();
-        let mut sets: Vec<BTreeSet<&Name>> = sets.into_iter().collect();
-        let count = |set: &BTreeSet<&Name>| -> usize {
-            let moved = set.iter().filter_map(|host| moves.get(*host));
-            moved.sum()
-        };
-        sets.sort_by_cached_key(|set| Reverse(count(set)));
-        for set in sets.iter().take(USERS_ASKED_MAX) {
+        let sets = self.store.lookup().sets_in_use(&hosts)?;
+        let mut sets: Vec<BTreeSet<Name>> = sets.into_iter().collect();
+        // Many that move within one network hide none that moves through many.
+        sets.sort_by_cached_key(|set| {
+            let moved: Vec<Prefix> = set
+                .iter()
+                .filter_map(|host| moves.get(host))
+                .flatten()
+                .copied()
+                .collect();
+            Reverse((moved.iter().collect::<BTreeSet<_>>().len(), moved.len()))
+        });
+        for set in sets.iter().take(SETS_ASKED_MAX) {
             let names = window.names.iter().filter(|it| set.contains(&it.value));
             let addresses = (window.addresses.iter()).filter(|(host, _)| set.contains(host));
             let of_user = NameserverWindow {

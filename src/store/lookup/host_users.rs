@@ -1,6 +1,6 @@
 //! Who uses a name server.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use crate::dns::Name;
 use crate::store::door::{Numbers, params};
@@ -72,6 +72,23 @@ impl Lookup<'_> {
             );
         }
         Ok(users)
+    }
+
+    /// Returns which of some name servers somebody uses together: of each owner that uses any, those that it uses.
+    pub fn sets_in_use(
+        &self,
+        hosts: &BTreeSet<Name>,
+    ) -> Result<BTreeSet<BTreeSet<Name>>, StoreError> {
+        let by_host = self.owners_by_host(hosts)?;
+        let mut of_owner: HashMap<i64, BTreeSet<&Name>> = HashMap::new();
+        for (host, owners) in by_host.values() {
+            for owner in owners {
+                of_owner.entry(*owner).or_default().insert(host);
+            }
+        }
+        let sets: HashSet<BTreeSet<&Name>> = of_owner.into_values().collect();
+        let sets = sets.into_iter();
+        Ok(sets.map(|set| set.into_iter().cloned().collect()).collect())
     }
 
     /// Returns the names of the owners of some name servers that there is room for, by their rows.
