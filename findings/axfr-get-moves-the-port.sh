@@ -2,7 +2,7 @@
 # axfr-get writes a service record so that tinydns takes its priority for its port.
 #
 # Guess:    what axfr-get fetches and tinydns-data of the same source package compiles is the primary's zone.
-# Seen:     "SRV 10 60 5060" of the primary is "S…:10:60:5060:300" in the file of axfr-get, and is served as "SRV 60 5060 10": the
+# Seen:     "SRV 10 60 5060" of the primary is "S…:10:60:5060:300" in the file of axfr-get, and is served as "SRV 60 5060 10":
 #           tinydns-data reads port, priority and weight from such a line. The fields move on by one place with each copy, and
 #           the third copy is right. Neither program says a word, the serial is the primary's, and all other records of a zone
 #           with NS, MX, A, AAAA, TXT, CNAME and CAA are as they were.
