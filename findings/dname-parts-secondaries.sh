@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # An update that adds a DNAME above names of a zone stops Knot as a secondary, and others go on giving the hidden addresses.
 #
-# Guess:    a DNAME hides the names below it, as an NS record does (RFC 6672, 2.4): whoever serves the zone answers them by the
-#           DNAME, and a secondary that knows the type takes the version, whatever its primary let in.
+# Guess:    a DNAME that an update adds hides the names below it (RFC 6672, 5.2), as an NS record does: whoever serves the zone
+#           answers them by the DNAME, and a secondary that knows the type takes the version.
 # Seen:     BIND lets the update in (NOERROR). Of its secondaries, asked for an address below the DNAME that was there before,
 #             BIND, NSD and Unbound answer with the DNAME and the CNAME that is made of it;
 #             YADIFA and PowerDNS answer with the address, as if there were no DNAME, PowerDNS with `dname-processing=yes` too;

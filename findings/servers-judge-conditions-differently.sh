@@ -2,8 +2,8 @@
 # PowerDNS and YADIFA judge conditions of an update in ways of their own: one value for another, one name for a free one.
 #
 # Guess:    a condition holds or not by what is written in RFC 2136: a name without records of its own is not in use, even with
-#           names below it (2.4.4); values are compared as an RRset (3.2.5), strings with their case and names without it
-#           (1.1.1). What a server finds by a condition it finds by a deletion too.
+#           names below it (2.4.4); values are compared as an RRset (2.4.2), strings with their case (1.1.1) and names without
+#           it (1.1.2). What a server finds by a condition it finds by a deletion too.
 # Seen:     whether an update is done, where the zone has deep.inner, a TXT record "Token" and the MX target "Mail":
 #                                                              BIND   Knot   YADIFA   PowerDNS
 #             if "inner" is not in use                         yes    yes    no       yes
