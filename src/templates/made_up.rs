@@ -199,22 +199,31 @@ pub fn blindness() -> BlindnessReport {
                 over: Some("2026-11-22 03:00".to_owned()),
             },
         ],
-        zones_count: 3,
+        zones_count: 4,
         at: "2026-11-22 03:30".to_owned(),
         reporter: reporter(),
         program_version: "0.0.0",
     }
 }
 
+                is_watched: false,
 /// Returns who reports.
 fn reporter() -> Reporter {
     Reporter {
         org: "Example Registrar".to_owned(),
         contact: "abuse@registrar.example".to_owned(),
     }
+                is_watched: false,
 }
 
 /// Returns a report that has something in every field.
+            BlindLine {
+                zone: "other.example".to_owned(),
+                reason: "its serial went back from 9 to 7; it is watched on".to_owned(),
+                is_watched: true,
+                since: "2026-11-22 03:10".to_owned(),
+                over: Some("2026-11-22 03:10".to_owned()),
+            },
 pub fn report() -> DeskReport {
     let plane = plane_section();
     DeskReport {
