@@ -26,6 +26,12 @@ pub struct RecordJson<'a> {
     source: &'a str,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     baseline: bool,
+    /// Whether it came by no change of the zone; left out where it did not.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    added_by_drift: bool,
+    /// The same of its end.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    removed_by_drift: bool,
     /// Left out for the zone's own view.
     #[serde(skip_serializing_if = "Option::is_none")]
     view: Option<View>,
@@ -45,6 +51,8 @@ impl<'a> From<&'a RecordRow> for RecordJson<'a> {
             removed_serial: record.removed_serial,
             source: &record.source,
             baseline: record.baseline,
+            added_by_drift: record.drift[0],
+            removed_by_drift: record.drift[1],
             view: (record.view != View::Zone).then_some(record.view),
         }
     }

@@ -15,6 +15,8 @@ use crate::cli::session::{
 use crate::config::Config;
 use crate::count::counted;
 use crate::desk::exempt::{self, WantedExemption};
+use crate::desk::step::ending_words;
+use crate::pipeline::{Ending, ToldEnd};
 use crate::report::case_reference;
 use crate::store::{CaseRow, ExemptionRow, Store};
 use crate::time::{Clock, Timestamp, WallClock};
@@ -189,9 +191,19 @@ fn run_add(config: Option<&Path>, command: &ExemptAdd) -> Result<Done, Failure> 
         let words = unsent.dropped_words(verb).unwrap_or_default();
         writeln!(out, "{}: {words}.", case_reference(*case))?;
     }
+    print_ended(&mut out, &added.ended)?;
     out.flush()?;
     print_added(&exemption, command.dry_run)?;
     Ok(Done::Well)
+}
+
+/// Says which ends of cases are told now.
+fn print_ended(out: &mut impl Write, ended: &[ToldEnd]) -> Result<(), Failure> {
+    for (case, to) in ended {
+        let words = ending_words(&Ending::Mailed(to.clone()), "is");
+        writeln!(out, "{}: {words}.", case_reference(*case))?;
+    }
+    Ok(())
 }
 
 /// Opens the database for an exemption. Whoever sets exemptions up before the first poll makes it; `None` for a dry
@@ -243,7 +255,10 @@ fn run_remove(config: Option<&Path>, command: &ExemptRemove) -> Result<Done, Fai
     } else {
         let store = open_store(&config)?;
         let pipeline = open_deciding(config, store)?;
-        exempt::remove(&pipeline, command.id, &who, now)?;
+        let ended = exempt::remove(&pipeline, command.id, &who, now)?;
+        let mut out = stdout();
+        print_ended(&mut out, &ended)?;
+        out.flush()?;
     }
     let sentence = if command.dry_run {
         format!("dry run: exemption {} would end", command.id)

@@ -505,9 +505,11 @@ fn print_changes(out: &mut impl Write, history: &History) -> Result<(), Failure>
 pub fn records_table(records: &[RecordRow]) -> String {
     let time = time_format(records);
     let rows = records.iter().map(|record| {
-        let removed = record
-            .removed_at
-            .map_or_else(|| "still there".to_owned(), time);
+        let drift = if record.drift[1] { " (drift)" } else { "" };
+        let removed = record.removed_at.map_or_else(
+            || "still there".to_owned(),
+            |at| format!("{}{drift}", time(at)),
+        );
         let mut cells = present_cells(record, time);
         cells.remove(3);
         cells.push(removed);
@@ -539,10 +541,10 @@ fn present_cells(record: &RecordRow, time: fn(Timestamp) -> String) -> Vec<Strin
         record.rdata.rtype().to_string(),
         record.rdata.to_string(),
         record.ttl.to_string(),
-        if record.baseline {
-            format!("{since} or before")
-        } else {
-            since
+        match (record.baseline, record.drift[0]) {
+            (true, _) => format!("{since} or before"),
+            (false, true) => format!("{since} (drift)"),
+            (false, false) => since,
         },
     ]
 }

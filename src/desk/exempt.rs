@@ -6,7 +6,7 @@ use crate::case::{CaseState, Exempt, Exemption, Reach, StopReason, check_reason,
 use crate::desk::error::DeskError;
 use crate::detector::Level;
 use crate::listing::parse_addresses;
-use crate::pipeline::{Pipeline, Unsent, Withdrawal};
+use crate::pipeline::{Pipeline, ToldEnd, Unsent, Withdrawal};
 use crate::store::{COUNTED_BEFORE_STEP_MAX, CaseRow, QueueFilter, QueueOrder, Store, Used};
 use crate::time::{Span, Timestamp};
 
@@ -84,6 +84,8 @@ pub struct Added {
     pub id: i64,
     /// The cases of which something waited to leave, and what of each does not any more.
     pub unsent: Vec<(i64, Unsent)>,
+    /// The cases whose closure is queued now, and to whom: it waited for one that is exempt, or for the campaign of one.
+    pub ended: Vec<ToldEnd>,
 }
 
 /// Adds an exemption. Its row says who, when and why. What waits about the cases that it covers is dropped in the same
@@ -107,9 +109,9 @@ pub fn add(pipeline: &Pipeline, exemption: &Exemption, now: Timestamp) -> Result
         }
     }
     // The end of a campaign may have waited for one that is exempt now, and that of an exempt one for its campaign.
-    pipeline.notify().tell_held_ends()?;
+    let ended = pipeline.notify().tell_held_ends()?;
     tx.commit()?;
-    Ok(Added { id, unsent })
+    Ok(Added { id, unsent, ended })
 }
 
 /// [`add`], without doing it.
@@ -121,7 +123,10 @@ pub fn preview(pipeline: &Pipeline, exemption: &Exemption) -> Result<Added, Desk
             unsent.push((case, waits));
         }
     }
-    Ok(Added { id: 0, unsent })
+    Ok(Added {
+        unsent,
+        ..Added::default()
+    })
 }
 
 /// Returns the cases of which something waits to leave and of which an exemption, with those in force, holds every mail.
@@ -145,20 +150,25 @@ fn cases_covered(pipeline: &Pipeline, exemption: &Exemption) -> Result<Vec<i64>,
     Ok(covered)
 }
 
-/// Ends an exemption, and tells the ends of cases that it held. Its row says who and when.
+/// Ends an exemption, and tells the ends of cases that it held; returns these. Its row says who and when.
 ///
 /// # Errors
 ///
 /// [`DeskError::NotFound`] if none with that number is in force.
-pub fn remove(pipeline: &Pipeline, id: i64, who: &str, now: Timestamp) -> Result<(), DeskError> {
+pub fn remove(
+    pipeline: &Pipeline,
+    id: i64,
+    who: &str,
+    now: Timestamp,
+) -> Result<Vec<ToldEnd>, DeskError> {
     let store = pipeline.store();
     let tx = store.begin_batch()?;
     if !store.desk().remove_exemption(id, who, now)? {
         return Err(not_in_force(id));
     }
-    pipeline.notify().tell_released_ends()?;
+    let ended = pipeline.notify().tell_released_ends()?;
     tx.commit()?;
-    Ok(())
+    Ok(ended)
 }
 
 /// [`remove`], without doing it.

@@ -1,8 +1,8 @@
 //! Steps with cases: acknowledge, dismiss, close, reopen, assign, note.
 
 use crate::case::{
-    Case, CaseEvent, CaseState, DeskStep, DismissReason, StepRefused, StopReason, TextUnfit,
-    check_texts, take_step,
+    Case, CaseEvent, CaseState, DeskStep, DismissReason, HoldReason, StepRefused, StopReason,
+    TextUnfit, check_texts, take_step,
 };
 use crate::desk::error::DeskError;
 use crate::pipeline::{Ending, Pipeline, Unsent, Withdrawal};
@@ -94,6 +94,14 @@ pub fn ending_words(ending: &Ending, verb: &str) -> String {
     match ending {
         Ending::Mailed(to) if to.is_empty() => format!("its end {verb} sent to the webhooks"),
         Ending::Mailed(to) => format!("a closure {verb} mailed to {}", to.join(", ")),
+        // Whoever is the last of a thread: its lead's closure tells the end of all.
+        Ending::Held(HoldReason::CampaignGoesOn) => {
+            format!("a closure {verb} mailed once the others of its campaign are over")
+        }
+        Ending::Held(HoldReason::Campaign(lead)) => format!(
+            "its end {verb} told in the closure of {}, once all that were told in its mails are over",
+            case_reference(*lead)
+        ),
         Ending::Held(reason) => format!("no closure {verb} mailed: {reason}"),
     }
 }

@@ -61,6 +61,7 @@ pub use notify::Notify;
 pub use notify::alerts::is_digest_due;
 pub use notify::compose::{Addressee, CaseMail, PREVIEW_TOKEN, ReportParts};
 pub use notify::deliver::STOP_GRACE;
+pub use notify::ends::ToldEnd;
 pub use notify::notices::{Approval, Deciding, Edit};
 pub use notify::passage::{Unsent, Withdrawal};
 pub use notify::reports::{Ending, notice_basis};

@@ -75,6 +75,8 @@ pub struct BlindLine {
     pub zone: String,
     /// Why.
     pub reason: String,
+    /// Whether it is watched all the same: its serial went back.
+    pub is_watched: bool,
     /// Since when.
     pub since: String,
     /// When it ended.

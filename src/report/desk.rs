@@ -22,10 +22,16 @@ pub const TRANSITIONS_MAX: usize = 10;
 pub const ADDRESSES_MAX: usize = 60;
 /// The most name servers that a report prints.
 pub const NAMES_MAX: usize = 40;
+/// The most that a short text leaves out. Each step leaves out what the one before does, and more: drawings of all planes
+/// but the first; all drawings; names of the campaign but two, and those that are not suspected; the points of the score.
+pub const BREVITY_MAX: u8 = 4;
 /// The time that is judged.
 const JUDGED_SPAN: Span = Span::days(7);
-/// The most domains of a campaign that a report prints.
-pub const RELATED_MAX: usize = 30;
+/// The most domains of a campaign that a mail names.
+// Chosen by hand: whoever is told of a case reads its name, and whoever read it reads that it is over.
+pub const RELATED_MAX: usize = 1_000;
+/// The most names that are not suspected that a report prints.
+pub const NEIGHBOURS_MAX: usize = 30;
 
 /// Who reports.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -90,6 +96,8 @@ pub struct DeskReport {
     pub ending: Option<Ending>,
     /// Whether the details are an attachment of their own (`details.txt`), and the text is the short one.
     pub has_details: bool,
+    /// How much the short text leaves out beside that, so that it stays short: 0 nothing, to [`BREVITY_MAX`].
+    pub brevity: u8,
     /// MITRE ATT&CK technique.
     pub attack: &'static str,
     /// Where what it rests on came from: `transfer`, `feed` and so on.
@@ -116,10 +124,13 @@ pub struct DeskReport {
     pub advice: Advice,
     /// The campaign: `FC-3`.
     pub campaign: Option<String>,
-    /// Other cases of the campaign, those that were not told before first.
+    /// Other cases of the campaign, those that were not told before first; in a closure those that it ends, the withdrawn
+    /// ones first.
     pub related: Vec<RelatedLine>,
     /// How many there are; more than `related` holds if the list was cut.
     pub related_count: usize,
+    /// How many of `related` are no longer suspected: the first ones.
+    pub withdrawn_count: usize,
     /// Other names on its rare name servers that are not suspected.
     pub neighbours: Vec<String>,
     /// How many there are; more than `neighbours` holds if the list was cut.
@@ -162,6 +173,12 @@ pub struct RelatedLine {
     pub state: &'static str,
     /// Whether no mail has told of it before.
     pub is_new: bool,
+    /// Whether it is at level report and not over.
+    pub is_suspected: bool,
+    /// Whether the desk dismissed it: it is no longer suspected.
+    pub is_withdrawn: bool,
+    /// Who ended it and why, in a closure.
+    pub ending: Option<Ending>,
 }
 
 /// What a report says beside the finding.
@@ -267,6 +284,8 @@ pub struct PlaneSection {
     pub lesser_changes: Vec<String>,
     /// Mean stay of a value.
     pub mean_stay: String,
+    /// That it has not changed, and for how long that is known: `Not changed in 7 days; watched since …`.
+    pub stillness: String,
     /// The summands of the score.
     pub terms: Vec<TermLine>,
     /// The conditions.
@@ -389,7 +408,8 @@ pub fn build_report(finding: &Finding, facts: CaseFacts<'_>) -> DeskReport {
         .registered_at
         .map(|at| case.first_detected_at.since(at).as_seconds() / 86_400);
     let planes = finding.planes();
-    let lanes = match finding.planes().count() {
+    let changed = finding.planes().filter(|plane| !plane.points.is_empty());
+    let lanes = match changed.count() {
         0 | 1 => BRIEF_LANES,
         _ => BRIEF_LANES_OF_SEVERAL,
     };
@@ -424,6 +444,7 @@ pub fn build_report(finding: &Finding, facts: CaseFacts<'_>) -> DeskReport {
             .map(Timestamp::to_table),
         ending: facts.ending,
         has_details: facts.has_details,
+        brevity: 0,
         attack: "T1568.001",
         source: facts.source,
         asn_table_of: facts.asn_table.clone(),
@@ -438,9 +459,10 @@ pub fn build_report(finding: &Finding, facts: CaseFacts<'_>) -> DeskReport {
         advice,
         campaign: facts.campaign.map(campaign_reference),
         related_count: facts.related.len(),
+        withdrawn_count: facts.related.iter().filter(|it| it.is_withdrawn).count(),
         related: facts.related.into_iter().take(RELATED_MAX).collect(),
         neighbours_count: neighbours.len(),
-        neighbours: neighbours.iter().take(RELATED_MAX).map(bare).collect(),
+        neighbours: neighbours.iter().take(NEIGHBOURS_MAX).map(bare).collect(),
         planes: planes.map(|plane| section_of(plane, lanes)).collect(),
         evidence: facts.evidence,
         reporter: facts.reporter.clone(),
@@ -530,6 +552,7 @@ fn section_of(plane: &PlaneFinding, lanes: usize) -> PlaneSection {
             || "none left in 7 days".to_owned(),
             |hours| format!("{hours:.1} hours"),
         ),
+        stillness: stillness(plane),
         terms: plane
             .terms
             .iter()
@@ -563,8 +586,17 @@ fn section_of(plane: &PlaneFinding, lanes: usize) -> PlaneSection {
     }
 }
 
+/// Says of a plane that has not changed for how long that is known.
+fn stillness(plane: &PlaneFinding) -> String {
+    let since = plane.watched_since.to_table();
+    match plane.watched_since > plane.now - JUDGED_SPAN {
+        true => format!("Not changed since watching began, {since} UTC"),
+        false => format!("Not changed in 7 days; watched since {since} UTC"),
+    }
+}
+
 /// Returns the time of the oldest change of 7 days that counts, of the planes that have the finding's level.
-fn began_at(finding: &Finding) -> Option<Timestamp> {
+pub(super) fn began_at(finding: &Finding) -> Option<Timestamp> {
     let planes = finding.planes();
     let at_level = planes.filter(|plane| plane.level == Some(finding.level));
     let counted = at_level

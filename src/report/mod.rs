@@ -23,9 +23,9 @@ pub use alerts::{
     MailLine, MoreLines,
 };
 pub use desk::{
-    ADDRESSES_MAX, AddressLine, CaseFacts, DeskReport, Ending, Endpoint, EvidenceLine, NAMES_MAX,
-    NameLine, PlaneSection, RelatedLine, Reporter, TRANSITIONS_MAX, TermLine, Transition,
-    build_report, case_reference, section,
+    ADDRESSES_MAX, AddressLine, BREVITY_MAX, CaseFacts, DeskReport, Ending, Endpoint, EvidenceLine,
+    NAMES_MAX, NameLine, PlaneSection, RelatedLine, Reporter, TRANSITIONS_MAX, TermLine,
+    Transition, build_report, case_reference, section,
 };
 pub use evidence::{evidence_csv, safe_cell};
 pub use plots::{Cumulated, Lanes, LanesOf, PlotLane, cumulated, lanes, lanes_title};

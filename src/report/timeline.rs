@@ -30,7 +30,7 @@ pub struct Timeline {
     pub to: String,
     /// The time of a cell: `2h`.
     pub cell: String,
-    /// One lane a name server or address, in the order in which they came.
+    /// One lane a name server or address, in the order in which they came: those that changed last.
     pub lanes: Vec<Lane>,
     /// How many there are; more than `lanes` holds if the list was cut.
     pub lanes_count: usize,
@@ -75,14 +75,14 @@ impl Timeline {
     ///
     /// The cells are as long as the time in which the lanes that are shown changed asks for: values that
     /// change by the minute are told apart like those that change by the day.
-    /// `brief_lanes` of them, two at least, stand in a text.
+    /// `brief_lanes` of them, two at least, stand in a text: what came last, what left last, and the oldest.
     pub fn of(plane: &PlaneFinding, brief_lanes: usize) -> Self {
         let by_name =
             plane.plane != Plane::Addresses && plane.points.iter().any(|point| point.names_changed);
         let oldest = (plane.now - SPAN_MAX).max(plane.watched_since);
         let all = stays_of(plane, by_name, oldest);
-        // The newest say most.
-        let shown = &all[all.len().saturating_sub(LANES_MAX)..];
+        let lanes_count = all.len();
+        let shown = newest_of(all, plane.now);
         let changed_at = shown
             .iter()
             .flat_map(|(_, stays)| stays.iter().flat_map(|(from, to)| [*from, *to]));
@@ -93,9 +93,7 @@ impl Timeline {
         // One cell before the first change shows what was there.
         let whole = plane.now.since(first).as_seconds();
         let from = oldest.max(first - Span::seconds(whole / (CELLS as i64 - 1) + 1));
-        let brief: Vec<usize> = (0..brief_lanes)
-            .map(|n| n * shown.len().saturating_sub(1) / (brief_lanes - 1))
-            .collect();
+        let brief = brief_of(&shown, plane.now, brief_lanes);
         let lanes = shown.iter().enumerate().map(|(i, (label, stays))| {
             let cells = cells_of(stays, from, plane.now);
             let host = (plane.plane == Plane::Nameservers && !by_name)
@@ -116,10 +114,59 @@ impl Timeline {
             to: plane.now.to_table(),
             cell: plane.now.since(from).divided_by(CELLS as i64).to_string(),
             lanes: lanes.collect(),
-            lanes_count: all.len(),
-            brief_count: brief_lanes.min(shown.len()),
+            lanes_count,
+            brief_count: brief.len(),
         }
     }
+}
+
+/// Returns the lanes that changed last, no more than are shown, in the order that they have.
+fn newest_of(mut lanes: Vec<(String, Stays)>, now: Timestamp) -> Vec<(String, Stays)> {
+    if lanes.len() > LANES_MAX {
+        let mut changed: Vec<Timestamp> = lanes.iter().map(|it| changed_at(&it.1, now)).collect();
+        changed.sort_unstable();
+        // Of those that changed at one time the ones stay that came last.
+        let least = changed[changed.len() - LANES_MAX];
+        let above = changed.iter().filter(|it| **it > least).count();
+        let mut at_least = lanes
+            .iter()
+            .filter(|it| changed_at(&it.1, now) == least)
+            .count();
+        lanes.retain(|(_, stays)| {
+            let at = changed_at(stays, now);
+            let is_kept = at > least || at == least && at_least <= LANES_MAX - above;
+            at_least -= usize::from(at == least);
+            is_kept
+        });
+    }
+    lanes
+}
+
+/// Returns when a value came or left last.
+fn changed_at(stays: &Stays, now: Timestamp) -> Timestamp {
+    let last = stays.last();
+    last.map_or(now, |(from, to)| if *to > now { *from } else { *to })
+}
+
+/// Returns the places of the few lanes that stand for all: of what came last, of what left last, of the oldest, and of
+/// others. Sorted.
+fn brief_of(shown: &[(String, Stays)], now: Timestamp, count: usize) -> Vec<usize> {
+    let last = |is_there: bool| {
+        let lanes = shown.iter().enumerate();
+        let of_kind = lanes
+            .filter(|(_, (_, stays))| stays.last().is_some_and(|(_, to)| (*to > now) == is_there));
+        of_kind.max_by_key(|(_, (_, stays))| changed_at(stays, now))
+    };
+    let few = [last(true), last(false)].into_iter().flatten();
+    let few = few.map(|(place, _)| place).chain(0..shown.len());
+    let mut brief: Vec<usize> = Vec::new();
+    for place in few {
+        if brief.len() < count && !brief.contains(&place) {
+            brief.push(place);
+        }
+    }
+    brief.sort_unstable();
+    brief
 }
 
 /// Returns when each value was there, cut at `oldest`, in the order in which they came.

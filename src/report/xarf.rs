@@ -11,9 +11,10 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use crate::count::counted;
-use crate::detector::{Finding, Level, Plane, Verdict};
+use crate::detector::{Finding, Level, Plane, PlaneFinding, Verdict};
 use crate::dns::Name;
 use crate::evidence::hash_octets;
+use crate::report::desk::began_at;
 use crate::report::{RelatedLine, Reporter};
 use crate::time::Timestamp;
 
@@ -98,8 +99,11 @@ pub fn xarf(finding: &Finding, facts: &XarfFacts<'_>) -> Vec<u8> {
             if let Some(registrar) = facts.registrar {
                 put("registrar", json!(registrar));
             }
-            if !facts.related.is_empty() {
-                let related = facts.related.iter().take(RELATED_MAX);
+            // It says no state of each: only those are named that are suspected now.
+            let related = facts.related.iter();
+            let mut related = related.filter(|it| it.is_suspected).peekable();
+            if related.peek().is_some() {
+                let related = related.take(RELATED_MAX);
                 let related: Vec<Value> = related
                     .map(|it| json!({"domain": it.domain, "relationship": "same_campaign"}))
                     .collect();
@@ -115,7 +119,11 @@ pub fn xarf(finding: &Finding, facts: &XarfFacts<'_>) -> Vec<u8> {
     put("nameservers", nameservers(finding));
     put("dns_records", addresses(finding));
     put("verified_at", json!(finding.now.to_string()));
-    put("first_seen", json!(facts.first_detected_at.to_string()));
+    // As the text has it: the first change that counts is before the detection.
+    let first_seen = began_at(finding).map_or(facts.first_detected_at, |at| {
+        at.min(facts.first_detected_at)
+    });
+    put("first_seen", json!(first_seen.to_string()));
     put("last_seen", json!(finding.last_change_at.to_string()));
     put("case_ref", json!(facts.reference));
     put("tags", tags(finding, confidence));
@@ -134,13 +142,22 @@ pub fn xarf(finding: &Finding, facts: &XarfFacts<'_>) -> Vec<u8> {
 
 /// Returns what is alleged, in one sentence of less than 1000 characters.
 fn description(finding: &Finding, confidence: f64) -> String {
-    let counts = finding.planes().map(|plane| {
+    // Of a plane that has not changed there is nothing to say.
+    let has_changed = |it: &&PlaneFinding| it.change_counts[2] > 0;
+    let is_any = finding.planes().any(|it| has_changed(&it));
+    let planes = finding.planes().filter(|it| !is_any || has_changed(it));
+    let counts = planes.map(|plane| {
         let values = match plane.plane {
             Plane::Aliases => counted(plane.names.len(), "target"),
             Plane::Nameservers | Plane::Addresses => counted(plane.addresses.len(), "address"),
         };
+        let what = match plane.plane {
+            Plane::Aliases => "alias",
+            Plane::Nameservers => "name servers",
+            Plane::Addresses => "addresses",
+        };
         format!(
-            "{}: {} in 7 days, {values}",
+            "{what} of {}: {} in 7 days, {values}",
             plane.owner.to_text_without_dot().replace('.', "[.]"),
             counted(plane.change_counts[2], "change"),
         )

@@ -27,7 +27,7 @@ mod zones;
 
 pub use caches::Unseen;
 pub use desk::Desk;
-pub use desk::alerts::Blindness;
+pub use desk::alerts::{Blindness, SERIAL_WENT_BACK};
 pub use desk::cases::{CaseEventRow, CaseRow};
 pub use desk::exemptions::ExemptionRow;
 pub use desk::log::DeskLine;

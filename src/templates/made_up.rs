@@ -56,6 +56,23 @@ pub fn all() -> Vec<MadeUp> {
             at: "2026-11-22 12:00:00".to_owned(),
             note: "mitigated by the desk: moved to ns1.new.example.".to_owned(),
         }),
+        related: vec![
+            ended(
+                "FW-000002",
+                "worse.example",
+                "dismissed",
+                "dismissed as migration",
+            ),
+            ended(
+                "FW-000003",
+                "worst.example",
+                "mitigated",
+                "mitigated by the desk",
+            ),
+        ],
+        withdrawn_count: 1,
+        neighbours: Vec::new(),
+        neighbours_count: 0,
         planes: Vec::new(),
         ..report()
     };
@@ -189,17 +206,26 @@ pub fn blindness() -> BlindnessReport {
             BlindLine {
                 zone: "example".to_owned(),
                 reason: "refused (tsig): the primary 192.0.2.1:53 does not know the key".to_owned(),
+                is_watched: false,
                 since: "2026-11-22 01:00".to_owned(),
                 over: None,
             },
             BlindLine {
                 zone: "test".to_owned(),
                 reason: "not seen for 12 of its intervals".to_owned(),
+                is_watched: false,
                 since: "2026-11-22 02:00".to_owned(),
                 over: Some("2026-11-22 03:00".to_owned()),
             },
+            BlindLine {
+                zone: "other.example".to_owned(),
+                reason: "its serial went back from 9 to 7; it is watched on".to_owned(),
+                is_watched: true,
+                since: "2026-11-22 03:10".to_owned(),
+                over: Some("2026-11-22 03:10".to_owned()),
+            },
         ],
-        zones_count: 3,
+        zones_count: 4,
         at: "2026-11-22 03:30".to_owned(),
         reporter: reporter(),
         program_version: "0.0.0",
@@ -252,8 +278,12 @@ pub fn report() -> DeskReport {
             level: "report",
             state: "open",
             is_new: true,
+            is_suspected: true,
+            is_withdrawn: false,
+            ending: None,
         }],
         related_count: 2,
+        withdrawn_count: 0,
         neighbours: vec!["quiet.example".to_owned()],
         neighbours_count: 2,
         level: "report",
@@ -269,6 +299,7 @@ pub fn report() -> DeskReport {
         history_until: Some("2026-11-22 12:00:00".to_owned()),
         ending: None,
         has_details: true,
+        brevity: 0,
         attack: "T1568.001",
         planes: vec![plane],
         evidence: vec![EvidenceLine {
@@ -279,6 +310,26 @@ pub fn report() -> DeskReport {
         }],
         reporter: reporter(),
         program_version: "0.0.0",
+    }
+}
+
+/// Returns a case of a campaign whose end a closure tells.
+fn ended(reference: &str, domain: &str, state: &'static str, note: &str) -> RelatedLine {
+    RelatedLine {
+        reference: reference.to_owned(),
+        domain: domain.to_owned(),
+        verdict: "double-flux",
+        level: "report",
+        state,
+        is_new: false,
+        is_suspected: false,
+        is_withdrawn: state == "dismissed",
+        ending: Some(Ending {
+            by: "ada".to_owned(),
+            is_by_itself: false,
+            at: "2026-11-22 11:00:00".to_owned(),
+            note: note.to_owned(),
+        }),
     }
 }
 
@@ -306,6 +357,7 @@ fn plane_section() -> PlaneSection {
         changes_7d: 3,
         lesser_changes: vec!["not counted: 1 of 3, nothing left".to_owned()],
         mean_stay: "4.0 hours".to_owned(),
+        stillness: "Not changed in 7 days; watched since 2026-11-01 00:00:00 UTC".to_owned(),
         terms: vec![TermLine {
             name: "term",
             value: "1".to_owned(),

@@ -21,7 +21,7 @@ use tera::{Context, Kwargs, State, Tera, Value};
 
 use crate::count::counted;
 use crate::file;
-use crate::report::{BlindnessReport, BulkReport, DeskReport, DigestReport};
+use crate::report::{BREVITY_MAX, BlindnessReport, BulkReport, DeskReport, DigestReport};
 
 pub use pages::{ICON, Pages, SCRIPT, STYLESHEET};
 pub use text::{shell_word, wrapped};
@@ -169,6 +169,9 @@ const TEMPLATES: [(&str, &str); 34] = [
     ),
 ];
 
+/// How many lines the text of a report has at most in a usual case.
+const LINES_WANTED: usize = 80;
+
 /// The template of what the text of a report leaves out.
 const DETAILS: &str = "mail/parts/details.txt";
 
@@ -265,6 +268,31 @@ struct Language {
 }
 
 impl Language {
+    /// Words a template.
+    fn render(&self, name: &str, context: &Context) -> Result<String, TemplateError> {
+        let text = self.engine.render(name, context);
+        text.map_err(|fault| self.fault(name, fault))
+    }
+
+    /// Words the text of a mail. One whose details are attached leaves out as much as it takes to be read at a glance, and
+    /// no more.
+    fn text(&self, context: &mut Context, words: Words<'_>) -> Result<String, TemplateError> {
+        let name = format!("mail/{}/body.txt", words.folder());
+        let is_short = match words {
+            Words::Report(it) | Words::Update(it) => it.has_details,
+            _ => false,
+        };
+        let mut text = wrapped(&plain_text(&self.render(&name, context)?));
+        for brevity in 1..=BREVITY_MAX {
+            if !is_short || text.lines().count() <= LINES_WANTED {
+                break;
+            }
+            context.insert("brevity", &brevity);
+            text = wrapped(&plain_text(&self.render(&name, context)?));
+        }
+        Ok(text)
+    }
+
     /// Returns the fault of a template, named by its file where the administrator has one.
     fn fault(&self, name: &str, fault: impl std::fmt::Display) -> TemplateError {
         let place = self.files.get(name).map(|path| path.display().to_string());
@@ -320,13 +348,11 @@ impl Templates {
             .0
             .get(language)
             .ok_or_else(|| TemplateError::new(language, "no such language was loaded"))?;
-        let context = words
+        let mut context = words
             .context()
             .map_err(|fault| TemplateError::new(format!("mail/{folder}"), fault))?;
-        let render = |name: &str| {
-            let text = spoken.engine.render(name, &context);
-            text.map_err(|fault| spoken.fault(name, fault))
-        };
+        let text = spoken.text(&mut context, words)?;
+        let render = |name: &str| spoken.render(name, &context);
         let of_kind = |file: &str| render(&format!("mail/{folder}/{file}"));
         let details = match words {
             Words::Report(_) | Words::Update(_) => wrapped(&plain_text(&render(DETAILS)?)),
@@ -334,7 +360,7 @@ impl Templates {
         };
         Ok(RenderedMail {
             subject: one_line(&of_kind("subject.txt")?),
-            text: wrapped(&plain_text(&of_kind("body.txt")?)),
+            text,
             details,
             html: of_kind("body.html")?,
         })
@@ -553,6 +579,50 @@ mod tests {
             assert!(part.contains("abuse[@]registrar[.]example"), "{part}");
         }
         assert!(!mail.html.contains("<a "), "no link of any kind");
+    }
+
+    #[test]
+    fn text_of_a_large_report_keeps_to_its_lines_and_says_what_it_leaves_out() {
+        let templates = Templates::load(None, &[]).expect("the built-in templates are sound");
+        let mut report = made_up::report();
+        report.page = Some("https://fluxwatch.registrar.example/cases/FW-000012".to_owned());
+        let related = report.related[0].clone();
+        report.related = (0..40)
+            .map(|n| crate::report::RelatedLine {
+                reference: format!("FW-{n:06}"),
+                domain: format!("d{n}.example"),
+                ..related.clone()
+            })
+            .collect();
+        report.related_count = report.related.len();
+        let plane = report.planes[0].clone();
+        let term = plane.terms[0].clone();
+        report.planes = vec![plane; 3];
+        for plane in &mut report.planes {
+            plane.terms = vec![term.clone(); 6];
+            let lane = plane.timeline.lanes[0].clone();
+            plane.timeline.lanes = vec![lane; 3];
+        }
+        report.evidence = vec![report.evidence[0].clone(); 3];
+        let mail = templates
+            .render("", Words::Report(&report))
+            .expect("rendered");
+        let count = mail.text.lines().count();
+        assert!(count <= LINES_WANTED, "{count}: {}", mail.text);
+        assert!(
+            mail.text.contains("Left out here, and in details.txt: "),
+            "{}",
+            mail.text
+        );
+        for n in 0..40 {
+            assert!(
+                mail.details.contains(&format!("FW-{n:06}  d{n}[.]example")),
+                "{n}"
+            );
+        }
+        // What has room leaves nothing out.
+        let short = templates.render("", Words::Report(&made_up::report()));
+        assert!(!short.expect("rendered").text.contains("Left out here"));
     }
 
     #[test]

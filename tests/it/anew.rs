@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use fluxwatch::case::DeskStep;
+use fluxwatch::desk::exempt::{WantedExemption, add};
 use fluxwatch::desk::notice::send_again;
 use fluxwatch::mailer::read_part;
 use fluxwatch::outbox::Next;
@@ -189,7 +190,18 @@ fn who_is_exempt_holds_up_no_closure_and_is_withdrawn_itself() {
         dismiss(&pipeline, 1);
         assert!(!mails(&pipeline, 1).contains(&closure));
         clock.set(clock.now() + Span::seconds(60));
-        exempt(&pipeline, "worse.example");
+        let wanted = WantedExemption {
+            kind: "domain",
+            value: "worse.example",
+            reason: "ours",
+            until: None,
+            author: "ada",
+        };
+        let exemption = wanted.read(clock.now()).expect("sound");
+        let added = add(&pipeline, &exemption, clock.now()).expect("added");
+        // Whoever adds it reads which closure leaves for it.
+        let to = "abuse-desk@registrar.example".to_owned();
+        assert_eq!(added.ended, [(1, vec![to])]);
         assert!(
             mails(&pipeline, 1).contains(&closure),
             "{}",
@@ -223,6 +235,10 @@ fn address_that_is_put_back_hears_what_it_missed_and_one_in_the_place_of_another
         (MailKind::Report, second.to_owned(), MessageState::Sent),
     ];
     assert_eq!(letters(&pipeline, 1), expected, "{}", log(&pipeline, 1));
+    // The log calls it what it is.
+    let said = log(&pipeline, 1);
+    assert!(said.contains("report 2 queued to 1 recipient: "), "{said}");
+    assert!(!said.contains("update 2 queued"), "{said}");
     // The closures wait when another takes the place of the second.
     dismiss(&pipeline, 1);
     let third = "third@registrar.example";

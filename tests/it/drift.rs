@@ -87,6 +87,16 @@ fn difference_from_where_steps_led_is_drift_that_accuses_nobody() {
             .run(0, &["history", "d0.example"])
             .contains("(drift: ")
     );
+    // So does a lookup of what it came to, and of what it left.
+    for (host, key) in [
+        ("ns1.new.test", "added_by_drift"),
+        ("ns1.old.test", "removed_by_drift"),
+    ] {
+        let table = bench.run(0, &["history", "--ns", host]);
+        assert!(table.contains("(drift)"), "{table}");
+        let lines = bench.run(0, &["history", "--ns", host, "--format", "ndjson"]);
+        assert!(lines.contains(&format!("\"{key}\":true")), "{lines}");
+    }
     assert_eq!(bench.cases(), Vec::<Value>::new());
     let pipeline = bench.pipeline(clock.clone());
     let page = metrics_page(pipeline.store(), None, clock_now(&clock), 10).expect("readable");

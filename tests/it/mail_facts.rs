@@ -106,12 +106,68 @@ fn check_times(text: &str, explained: &Value) {
     }
 }
 
+/// Asserts that what came last is drawn, wherever its plane is.
+fn check_newest_lane(text: &str, explained: &Value) {
+    for plane in explained["planes"].as_array().expect("planes") {
+        let owner = plane["owner"].as_str().expect("a name").replace('.', "[.]");
+        let title = plane["title"].as_str().expect("a title").to_lowercase();
+        let heading = format!("== Evidence: {title} of {owner}, zone ");
+        let drawn = text.split(&heading).nth(1).unwrap_or_default();
+        let drawn = drawn.split("\n== ").next().unwrap_or_default();
+        let added = plane["transitions"][0]["added"].as_array();
+        let added = added.cloned().unwrap_or_default();
+        if !drawn.contains("# = there") || added.is_empty() {
+            continue;
+        }
+        let labels = added.iter().flat_map(|it| {
+            let addresses = it["addresses"].as_array().into_iter().flatten();
+            addresses.chain([&it["host"]]).filter_map(Value::as_str)
+        });
+        let mut labels = labels.flat_map(|it| [it.to_owned(), it.replace('.', "[.]")]);
+        let is_drawn = labels.any(|label| drawn.contains(&format!("#  {label}")));
+        assert!(is_drawn, "{added:?}: {drawn}");
+    }
+}
+
+/// Asserts that nothing is said of a time before watching began.
+fn check_stillness(text: &str) {
+    let since = text.split("--since ").nth(1).expect("a command");
+    let since = since[..19].replace('T', " ");
+    for line in text
+        .lines()
+        .filter(|it| it.starts_with("Not changed in 7 days"))
+    {
+        let watched = line.split("watched since ").nth(1).expect("a time");
+        assert!(watched[..19] <= since[..], "{line}: {since}");
+    }
+}
+
+/// Asserts that the report for machines says what the text says.
+fn check_xarf_of(mail: &Value, text: &str) {
+    let parts = mail["parts"].as_array().expect("parts");
+    let json = parts.iter().find(|part| part["name"] == "xarf.json");
+    let json = json
+        .and_then(|it| it["content"].as_str())
+        .expect("xarf.json");
+    let xarf: Value = serde_json::from_str(json).expect("JSON");
+    let since = field(text, "Since ").join(" ")[..19].replace(' ', "T") + "Z";
+    assert_eq!(xarf["first_seen"], since, "{text}");
+    let said = xarf["description"].as_str().expect("text");
+    let counts = said.split("confidence ").nth(1).expect("a confidence");
+    let counts = counts.split(". ").nth(1).unwrap_or_default();
+    for count in counts.split("; ") {
+        let of = ["name servers of ", "addresses of ", "alias of "];
+        assert!(of.iter().any(|it| count.starts_with(it)), "{said}");
+        assert!(!count.contains(": 0 changes"), "{said}");
+    }
+}
+
 /// Asserts that each drawing says how many of how many it shows.
 fn check_drawings(text: &str) {
     let evidence = text.split("== Evidence").skip(1);
     for plane in evidence {
         let plane = plane.split("== ").next().unwrap_or_default();
-        if plane.contains("Not changed in 7 days") {
+        if plane.contains("Not changed ") || text.contains("Left out here") {
             continue;
         }
         let is_lane = |line: &&str| {
@@ -133,7 +189,7 @@ fn check_drawings(text: &str) {
 fn a_report_says_every_plane_of_the_last_change_since_when_and_how_much_it_draws() {
     let bench = sample_bench();
     bench.run(0, &["poll"]);
-    let mut most_planes = 0;
+    let (mut most_planes, mut is_young) = (0, false);
     for mail in &read_mails(&bench) {
         let text = text_of(mail);
         assert!(!text.contains("\n\n\n"), "two blank lines: {text}");
@@ -144,7 +200,15 @@ fn a_report_says_every_plane_of_the_last_change_since_when_and_how_much_it_draws
         most_planes = most_planes.max(check_last_change(text, &explained));
         check_times(text, &explained);
         check_drawings(text);
+        check_newest_lane(text, &explained);
+        check_stillness(text);
+        check_xarf_of(mail, text);
+        is_young |= text.contains("Not changed since watching began, ");
     }
+    assert!(
+        is_young,
+        "one of them has a plane that is watched for some days"
+    );
     assert_eq!(most_planes, 2, "one of them is double flux");
 }
 

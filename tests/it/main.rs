@@ -22,6 +22,7 @@ mod changes;
 mod cli;
 mod clock_steps;
 mod clocks;
+mod closings;
 mod command_lines;
 mod config;
 mod console;

@@ -348,6 +348,12 @@ fn serial_that_went_backwards_is_stored_and_told() {
     let mails = bench.maildir();
     assert_eq!(mails.len(), 1);
     let mail = std::fs::read_to_string(&mails[0]).expect("readable");
+    // It is watched on: nothing says that it is not.
+    assert!(!mail.contains("cannot be watched"), "{mail}");
+    assert!(
+        mail.contains("Zone example went back to an older serial"),
+        "{mail}"
+    );
     assert!(mail.contains("went back from 900 to 100"), "{mail}");
 }
 

@@ -7,7 +7,8 @@ use crate::pipeline::error::{PipelineError, spool_refusal};
 use crate::pipeline::outcome::StoredSummary;
 use crate::source::{Fetched, SpoolFile};
 use crate::store::{
-    Committed, Comparison, Newest, ReadFile, VersionDraft, VersionKind, VersionTx, ZoneState,
+    Committed, Comparison, Newest, ReadFile, SERIAL_WENT_BACK, VersionDraft, VersionKind,
+    VersionTx, ZoneState,
 };
 use crate::time::{Span, Timestamp};
 use crate::zone::{
@@ -369,7 +370,9 @@ impl Ingest<'_> {
         after: &StoredSummary,
     ) -> Result<(), PipelineError> {
         if let (true, Some(was), Some(is)) = (after.serial_regressed, before.serial, after.serial) {
-            let reason = format!("its serial went back from {was} to {is}; it was stored in full");
+            let reason = format!(
+                "{SERIAL_WENT_BACK}{was} to {is}; it is watched on, and that version was stored in full"
+            );
             let zone = before.apex.to_string();
             self.store
                 .desk()

@@ -402,6 +402,9 @@ impl Notify<'_> {
         }
         for it in over {
             self.store.desk().end_blindness(it.id, now)?;
+            if it.is_watched() {
+                continue;
+            }
             tracing::info!(zone = it.zone, "{} is seen again", it.zone);
         }
         let untold = self.store.desk().untold_blindness()?;
@@ -416,12 +419,11 @@ impl Notify<'_> {
             let words = Words::Blindness(&report);
             self.queue_for(mail, &mail.operator, MailKind::Blindness, words, now)?;
             for it in &untold {
-                tracing::error!(
-                    zone = it.zone,
-                    "{} cannot be watched: {}",
-                    it.zone,
-                    it.reason
-                );
+                let (zone, why) = (&it.zone, &it.reason);
+                match it.is_watched() {
+                    true => tracing::error!(zone, "{zone} is to be looked at: {why}"),
+                    false => tracing::error!(zone, "{zone} cannot be watched: {why}"),
+                }
                 self.store.desk().record_blindness_alert(it.id, now)?;
             }
         }
@@ -712,6 +714,7 @@ fn blind_line(it: &Blindness) -> BlindLine {
     BlindLine {
         zone: it.zone.trim_end_matches('.').to_owned(),
         reason: it.reason.clone(),
+        is_watched: it.is_watched(),
         since: it.since.to_minute(),
         over: it.over_at.map(Timestamp::to_minute),
     }

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use crate::case::{Case, CaseState, Exemption, SendReason, Traits, exemption_of_domain};
 use crate::config::{MailConfig, Party, Profile};
-use crate::detector::{Finding, Plane};
+use crate::detector::{Finding, Level, Plane};
 use crate::dns::{Name, UnicodeForm, unicode_form};
 use crate::enrich::Networks;
 use crate::mailer::{Draft, Layout, compose, envelope_address, is_same_address};
@@ -330,7 +330,8 @@ impl Notify<'_> {
             || "history".to_owned(),
             |it| it.source_kind.word().to_owned(),
         );
-        let neighbours = match is_notice {
+        // A closure asks nobody to look at names that nobody suspects.
+        let neighbours = match is_notice || mail.kind == MailKind::Closure {
             true => None,
             false => self.neighbours(campaign, finding)?,
         };
@@ -374,7 +375,7 @@ impl Notify<'_> {
             neighbours,
             exempt_neighbours: exempt_neighbours.unwrap_or_default(),
             ending: match mail.kind {
-                MailKind::Closure => self.ending_of(mail)?,
+                MailKind::Closure => self.ending_of(mail.case_id, mail.case.state)?,
                 _ => None,
             },
             has_details: false,
@@ -386,7 +387,8 @@ impl Notify<'_> {
     fn stand_in(&self, mail: &CaseMail<'_>) -> Result<Finding, PipelineError> {
         let case = mail.case;
         let is_by_person = mail.kind == MailKind::Closure
-            && (self.ending_of(mail)?).is_some_and(|ending| !ending.is_by_itself);
+            && (self.ending_of(mail.case_id, case.state)?)
+                .is_some_and(|ending| !ending.is_by_itself);
         let newest = if is_by_person {
             let range = self.findings.range(mail.now, INTERVALS_MAX);
             let windows = self.findings.load_windows(&case.domain, &range)?;
@@ -411,8 +413,8 @@ impl Notify<'_> {
     }
 
     /// Returns who ended a case and why: the newest line of its log that moved it to where it is.
-    fn ending_of(&self, mail: &CaseMail<'_>) -> Result<Option<Ending>, PipelineError> {
-        let last = (self.store.desk()).end_of(mail.case_id, mail.case.state)?;
+    fn ending_of(&self, case: i64, state: CaseState) -> Result<Option<Ending>, PipelineError> {
+        let last = (self.store.desk()).end_of(case, state)?;
         Ok(last.map(|line| Ending {
             is_by_itself: line.actor == ACTOR,
             by: line.actor,
@@ -463,9 +465,15 @@ impl Notify<'_> {
                 level: row.case.level.word(),
                 state: row.case.state.word(),
                 is_new: !is_closure && (row.case.told.at.is_none() || is_told_in),
+                is_suspected: row.case.level == Level::Report && row.case.state.is_working(),
+                is_withdrawn: row.case.state == CaseState::Dismissed,
+                ending: match is_closure {
+                    true => self.ending_of(row.id, row.case.state)?,
+                    false => None,
+                },
             });
         }
-        lines.sort_by_key(|line| !line.is_new);
+        lines.sort_by_key(|line| (!line.is_withdrawn, !line.is_new));
         Ok(lines)
     }
 

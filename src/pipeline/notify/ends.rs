@@ -20,6 +20,9 @@ const ENDS_HELD: &str = "ends_held";
 /// Where it is kept until when the ends of exemptions were looked at.
 const EXEMPTIONS_AT: &str = "exemption_ends_at";
 
+/// A case whose closure is queued, and the addresses to which it is.
+pub type ToldEnd = (i64, Vec<String>);
+
 /// Returns why the end of a case is told; `None` if it goes on.
 pub(in crate::pipeline) fn end_reason(state: CaseState) -> Option<SendReason> {
     match state {
@@ -31,12 +34,27 @@ pub(in crate::pipeline) fn end_reason(state: CaseState) -> Option<SendReason> {
 }
 
 impl Notify<'_> {
-    /// Tells the ends that are not told and that nothing holds any more. Part of a transaction.
-    pub fn tell_held_ends(&self) -> Result<(), PipelineError> {
-        let rows = self.store.desk().cases_with_untold_end()?;
+    /// Tells the ends that are not told and that nothing holds any more. Returns the cases whose closure is queued, and to
+    /// whom: none where it goes to webhooks alone. Part of a transaction.
+    pub fn tell_held_ends(&self) -> Result<Vec<ToldEnd>, PipelineError> {
+        let desk = self.store.desk();
+        let rows = desk.cases_with_untold_end()?;
         let ids: BTreeSet<i64> = rows.iter().map(|row| row.id).collect();
         let findings = BTreeMap::new();
-        self.tell_of(&ids, &self.notifying(&findings)?)
+        self.tell_of(&ids, &self.notifying(&findings)?)?;
+        let mut told = Vec::new();
+        for row in &rows {
+            let mut closures = desk.message_heads(row.id)?;
+            closures.retain(|it| {
+                it.message.revision > row.case.revision && letter_of(it) == Some(Letter::Closure)
+            });
+            if !closures.is_empty() {
+                let mails = closures.into_iter();
+                let mails = mails.filter(|it| it.message.kind != MailKind::Webhook);
+                told.push((row.id, mails.map(|it| it.message.recipient).collect()));
+            }
+        }
+        Ok(told)
     }
 
     /// Notes that an end is held for want of a way to tell it.
@@ -60,9 +78,9 @@ impl Notify<'_> {
 
     /// Tells the ends that an exemption held which a person ended. Part of the transaction that ends it; those that a table
     /// keeps from being decided are told by a later pass.
-    pub fn tell_released_ends(&self) -> Result<(), PipelineError> {
+    pub fn tell_released_ends(&self) -> Result<Vec<ToldEnd>, PipelineError> {
         match self.parts.is_waiting() {
-            true => self.note_held_end(),
+            true => self.note_held_end().map(|()| Vec::new()),
             false => self.tell_held_ends(),
         }
     }
@@ -130,6 +148,51 @@ impl Notify<'_> {
         );
         tracing::info!(case = id, "case {id}: {note}");
         Ok(desk.append_case_event(id, now, case.state, ACTOR, &note)?)
+    }
+
+    /// Tells webhooks that a case is open again whose end was posted to them and mailed to nobody: it waited for others of
+    /// its campaign. One whose closure was mailed is told of like any other when it is judged.
+    pub(in crate::pipeline) fn post_reopening(
+        &self,
+        row: &CaseRow,
+        now: Timestamp,
+    ) -> Result<(), PipelineError> {
+        let is_told = row.case.reported && row.case.state.is_working();
+        if !is_told || self.config.webhooks.is_empty() {
+            return Ok(());
+        }
+        let desk = self.store.desk();
+        let exemptions = desk.exemptions_in_force(now)?;
+        if (self.exemption_among(&exemptions, &row.case, None, now)?).is_some() {
+            return Ok(());
+        }
+        let hearing = self.hearing(row, When::Now, &Heads::default())?;
+        let urls = self.config.webhooks.iter().map(|it| it.url.as_str());
+        let urls: Vec<&str> = urls.filter(|url| hearing.has_end(url)).collect();
+        if urls.is_empty() {
+            return Ok(());
+        }
+        let mut case = row.case.clone();
+        case.revision += 1;
+        let mail = CaseMail {
+            case_id: row.id,
+            case: &case,
+            finding: None,
+            kind: MailKind::Report,
+            reason: SendReason::Again,
+            now,
+            paragraph: None,
+        };
+        for url in &urls {
+            self.queue_post(row, &mail, url)?;
+        }
+        desk.save_case(&case)?;
+        let note = format!(
+            "that it is open again is posted to {}",
+            counted(urls.len(), "webhook")
+        );
+        tracing::info!(case = row.id, "case {}: {note}", row.id);
+        Ok(desk.append_case_event(row.id, now, case.state, ACTOR, &note)?)
     }
 
     /// Queues a closure that does not leave, because its address is not configured any more, to those who are in the place

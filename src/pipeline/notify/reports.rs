@@ -542,11 +542,18 @@ impl Notify<'_> {
                 .ledger()
                 .note_evidence(row.id, case.revision, &hashes)?;
         }
-        let mut count = 0;
+        let mut counts = vec![(mail.kind, reason, 0_usize)];
         for to in self.desk_addressees(&case) {
             let heard = letters.hearing.of_address(&to.address);
             if let Some(mail) = letters.mail_to(&mail, &to.address, heard) {
-                count += usize::from(self.queue_case_mail(&mail, &to)?);
+                let count = usize::from(self.queue_case_mail(&mail, &to)?);
+                match counts
+                    .iter_mut()
+                    .find(|it| (it.0, it.1) == (mail.kind, mail.reason))
+                {
+                    Some(known) => known.2 += count,
+                    None => counts.push((mail.kind, mail.reason, count)),
+                }
             }
         }
         self.queue_webhooks(row, &mail, &letters)?;
@@ -558,16 +565,7 @@ impl Notify<'_> {
             self.draft_notices(&mail)?;
         }
         self.store.desk().save_case(&case)?;
-        let note = format!(
-            "{} {} queued to {}: {reason}",
-            mail.kind.word(),
-            case.revision,
-            counted(count, "recipient")
-        );
-        tracing::info!(case = row.id, "case {}: {note}", row.id);
-        self.store
-            .desk()
-            .append_case_event(row.id, notifying.now, case.state, ACTOR, &note)?;
+        self.note_queued(row.id, &case, &counts, notifying.now)?;
         if reason.is_end() {
             self.close_thread((row.id, case.revision), notifying)
         } else if notifying.is_asked {
@@ -575,6 +573,34 @@ impl Notify<'_> {
         } else {
             self.report_members(row, (case.revision, reason), notifying)
         }
+    }
+
+    /// Notes in the log of a case what was queued about it, and to how many: the first of `counts` is what was decided,
+    /// the others are as what those get it who heard nothing before.
+    fn note_queued(
+        &self,
+        id: i64,
+        case: &Case,
+        counts: &[(MailKind, SendReason, usize)],
+        now: Timestamp,
+    ) -> Result<(), PipelineError> {
+        let others = counts.iter().skip(1).any(|(.., count)| *count > 0);
+        // What was decided is the last line: see `reason_of`.
+        for (i, (kind, reason, count)) in counts.iter().enumerate().rev() {
+            if *count == 0 && (i > 0 || others) {
+                continue;
+            }
+            let note = format!(
+                "{} {} queued to {}: {reason}",
+                kind.word(),
+                case.revision,
+                counted(*count, "recipient")
+            );
+            tracing::info!(case = id, "case {id}: {note}");
+            let desk = self.store.desk();
+            desk.append_case_event(id, now, case.state, ACTOR, &note)?;
+        }
+        Ok(())
     }
 
     /// Returns who did not hear all that was told of a case and of those that are told in its mails.
@@ -998,9 +1024,13 @@ impl Notify<'_> {
 
     /// Tells of a case after the desk did something with it: the end of one that was told of is told.
     pub fn notify_after_step(&self, id: i64) -> Result<(), PipelineError> {
-        let row = self.store.desk().case_by_id(id)?;
-        // What is still open waits for its next judgement: only ends are told here.
-        if let Some(row) = row.filter(|row| !row.case.state.is_working()) {
+        let Some(row) = self.store.desk().case_by_id(id)? else {
+            return Ok(());
+        };
+        // What is still open waits for its next judgement: only ends are told here, and what takes them back.
+        if row.case.state.is_working() {
+            self.post_reopening(&row, self.clock.now())
+        } else {
             let mut ids = BTreeSet::from([id]);
             // The end of its thread may be due all the same.
             if self.forget_unheard(&row)? {
@@ -1008,8 +1038,6 @@ impl Notify<'_> {
             }
             let findings = BTreeMap::new();
             self.tell_of(&ids, &self.notifying(&findings)?)
-        } else {
-            Ok(())
         }
     }
 

@@ -6,6 +6,9 @@ use crate::store::error::StoreError;
 use crate::store::ledger::moves::{BulkKind, BulkMove};
 use crate::time::Timestamp;
 
+/// The beginning of why a zone is to be looked at that is watched all the same.
+pub const SERIAL_WENT_BACK: &str = "its serial went back from ";
+
 /// A zone that cannot be seen, or not be believed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Blindness {
@@ -21,6 +24,13 @@ pub struct Blindness {
     pub told_at: Option<Timestamp>,
     /// When it ended.
     pub over_at: Option<Timestamp>,
+}
+
+impl Blindness {
+    /// Returns whether the zone is watched all the same: its serial went back, and it is to be looked at.
+    pub fn is_watched(&self) -> bool {
+        self.reason.starts_with(SERIAL_WENT_BACK)
+    }
 }
 
 impl Desk<'_> {

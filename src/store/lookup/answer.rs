@@ -36,6 +36,8 @@ pub struct RecordRow {
     pub source: Arc<str>,
     /// Whether it was there when watching began.
     pub baseline: bool,
+    /// Whether that it came, and that it went, is no change of the zone: see [`ChangeRow::drift`].
+    pub drift: [bool; 2],
 }
 
 /// What one version did to one RRset.

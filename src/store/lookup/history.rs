@@ -299,6 +299,7 @@ fn add_stays(history: &mut History, name: &CoveredName, stays: Vec<Stay>, wanted
                 .removed
                 .push(stay.rdata.clone());
         }
+        let is_gone_by_drift = stay.removed.as_ref().is_some_and(|end| end.drift);
         history.records.push(RecordRow {
             owner: Arc::clone(&owner),
             rdata: stay.rdata,
@@ -317,6 +318,7 @@ fn add_stays(history: &mut History, name: &CoveredName, stays: Vec<Stay>, wanted
             ),
             source: stay.source,
             baseline: stay.baseline,
+            drift: [stay.added.drift, is_gone_by_drift],
         });
     }
     for mut change in changes.into_values() {

@@ -510,6 +510,7 @@ impl Lookup<'_> {
             last_seen_at: last_seen(zone.view, added_at, removed_at, looked_at),
             source: Arc::clone(source),
             baseline: row.baseline,
+            drift: [added.end.drift, removed.is_some_and(|it| it.end.drift)],
         })
     }
 
