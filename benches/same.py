@@ -32,20 +32,8 @@ digest = "0 0 7 * * *"
 [smtp]
 url = "maildir://desk"
 """
-# Undoes migrations 9 to 11.
-TO_SCHEMA_8 = """
-drop index message_by_lane; drop index message_by_recipient; drop index message_in_hand;
-alter table message drop column lane;
-create index message_due on message (next_attempt_at) where state in ('queued', 'sending');
-alter table case_event drop column uid;
-drop index message_by_fate;
-alter table message drop column fate;
-drop index version_drift;
-alter table version drop column drift;
-alter table version drop column missed_max;
-pragma user_version = 8;
-"""
-ZONE_COLUMNS = "whole_at whole_tried_at stepped drift_at drift_primary drift_count drift_name_count missed_count missed_unknown_count".split()
+# What a migration leaves behind for the program to pack, and which names moved alike, which is packed since.
+NOT_COPIED = {"old_change", "shared_change"}
 
 clock = next(iter(glob.glob("/usr/lib/*/faketime/libfaketimeMT.so.1")), None) or sys.exit("benches/same needs faketime (Debian: apt-get install faketime)")
 
@@ -92,19 +80,45 @@ def begin(data):
 
 
 def make_schema_8():
-    """Takes the month of the older build back to schema 8, and puts it where both builds go on with more changes."""
+    """Writes the month of the older build into a database of schema 8, and puts it where both builds go on with more changes."""
     for build in BUILDS:
         folder = FOLDER / "schema 8" / build
         shutil.copytree(FOLDER / "month" / "before", folder, ignore=shutil.ignore_patterns("desk"))
-        database = sqlite3.connect(folder / "fluxwatch.db")
-        database.execute("pragma foreign_keys = off")
-        columns = "".join(f"alter table zone drop column {column};" for column in ZONE_COLUMNS)
-        database.executescript(TO_SCHEMA_8 + columns)
-        database.close()
+        newer = folder / "fluxwatch.db"
+        older = folder / "older.db"
+        copy_to_schema_8(newer, older)
+        older.rename(newer)
         with open(folder / "feed.ndjson", "a") as feed:
             for turn in range(30):
                 change = {"at": 1_791_000_000 + turn * 3600 * 4, "zone": "example.", "rrname": "d1.example.", "rrtype": "NS", "op": "set", "ttl": 60, "rdata": [f"ns{turn}.turning{turn}.test.", f"ns.other{turn}.test."]}
                 feed.write(json.dumps(change) + "\n")
+
+
+def copy_to_schema_8(newer, older):
+    """Makes a database by the first eight migrations, and copies what its tables have in common with a newer one."""
+    database = sqlite3.connect(newer)
+    application = database.execute("pragma application_id").fetchone()[0]
+    database.close()  # and with it the write-ahead log
+    database = sqlite3.connect(older, isolation_level=None)
+    database.execute("pragma foreign_keys = off")
+    for path in sorted(glob.glob("src/store/sqlite/migrations/*.sql"))[:8]:
+        database.executescript(pathlib.Path(path).read_text())
+    database.execute("attach ? as newer", [str(newer)])
+    columns_of = lambda schema, table: [row[0] for row in database.execute("select name from pragma_table_info(?, ?)", [table, schema])]
+    tables = [row[0] for row in database.execute("select name from main.sqlite_schema where type = 'table' and name not like 'sqlite_%'")]
+    database.execute("begin")
+    for table in set(tables) - NOT_COPIED:
+        there = columns_of("newer", table)
+        columns = ", ".join(column for column in columns_of("main", table) if column in there)
+        database.execute(f"delete from main.{table}")
+        database.execute(f"insert into main.{table} ({columns}) select {columns} from newer.{table}")
+    if "old_change" in tables:
+        database.execute("drop table old_change")
+    database.execute("commit")
+    database.execute("detach newer")
+    database.execute(f"pragma application_id = {application}")
+    database.execute("pragma user_version = 8")
+    database.close()
 
 
 def answers(build, data):

@@ -118,7 +118,7 @@ impl Findings<'_> {
             part.until = part.until.max(cut.at);
         }
         let Extent { since, until, .. } = budget.extent;
-        let uses = self.uses_by_others(&host, &key.owner, since, until)?;
+        let uses = self.uses_by_others(&host, &key.owner, &read.stays, (since, until))?;
         let stays = read.stays.into_iter().filter(|stay| uses.has(stay));
         let stays = stays.map(|stay| (host.clone(), stay));
         window.addresses.extend(stays);
@@ -203,14 +203,15 @@ impl Findings<'_> {
         Ok(most)
     }
 
-    /// Returns when others than a domain and the names below it used a name server. Without the reverse index nobody
-    /// knows, and it is taken for used.
-    pub(in crate::pipeline) fn uses_by_others(
+    /// Returns when others than a domain and the names below it used a name server between two times, as far as it bears on
+    /// these stays of values there: nothing more is read once all of them belong to who uses it. Without the reverse index
+    /// nobody knows, and it is taken for used.
+    pub(in crate::pipeline) fn uses_by_others<T>(
         &self,
         host: &Name,
         domain: &Name,
-        since: Timestamp,
-        until: Timestamp,
+        stays: &[Stay<T>],
+        (since, until): (Timestamp, Timestamp),
     ) -> Result<Uses, PipelineError> {
         let throughout = Uses { times: None, until };
         if !self.store.has_reverse_index() {
@@ -221,33 +222,71 @@ impl Findings<'_> {
             since: Some(since),
             until: Some(until),
         };
-        let (mut times, mut read) = (Vec::new(), 0);
-        let mut is_throughout = false;
+        let mut uses = Uses {
+            times: Some(Vec::new()),
+            until,
+        };
+        let (mut read, mut is_throughout) = (0, false);
         let used = Used::Host(host.clone());
         let lookup = self.store.lookup();
         lookup.users_of(&used, &wanted, None, |record, _| {
             read += 1;
             if record.view != View::Passive && !record.owner.is_at_or_below(domain) {
                 let end = record.removed_at.map_or(until, |end| end.min(until));
+                let times = uses.times.get_or_insert_default();
                 times.push((record.added_at, end));
-                is_throughout = record.added_at <= since && end == until;
+                // More uses take no value away. Asked ever less often: each time costs as much as there was read.
+                is_throughout =
+                    times.len().is_power_of_two() && stays.iter().all(|stay| uses.has(stay));
             }
             is_throughout |= read >= USES_READ_MAX;
             Ok::<_, PipelineError>(!is_throughout)
         })?;
         match is_throughout {
             true => Ok(throughout),
-            false => Ok(Uses {
-                times: Some(times),
-                until,
-            }),
+            false => Ok(uses),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        /// What ends the reading of uses once all belongs to who uses it.
+        #[test]
+        fn more_uses_take_no_value_away(
+            times in prop::collection::vec((0..60_i64, 0..60_i64), 1..8),
+            (added, life) in (0..60_i64, prop::option::of(0..60_i64)),
+        ) {
+            let at = Timestamp::from_unix;
+            let moment = |second: i64| Moment {
+                version_id: second,
+                at: at(second),
+                serial: None,
+                bulk: false,
+                drift: false,
+                shared_count: 0,
+            };
+            let stay = Stay {
+                value: (),
+                added: moment(added),
+                removed: life.map(|life| moment(added + life)),
+                baseline: false,
+            };
+            let times: Vec<_> = times.iter().map(|(from, length)| (at(*from), at(from + length))).collect();
+            let has = |count: usize| {
+                let times = Some(times[..count].to_vec());
+                Uses { times, until: at(90) }.has(&stay)
+            };
+            for count in 1..times.len() {
+                prop_assert!(!has(count) || has(count + 1), "{} of {:?}", count, times);
+            }
+        }
+    }
 
     #[test]
     fn address_is_its_users_for_whom_it_was_there_for_half_of_its_time() {

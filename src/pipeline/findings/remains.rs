@@ -26,7 +26,7 @@ impl Findings<'_> {
         for window in windows.addresses.iter().filter(|it| it.zone == *apex) {
             let mut stays = Cow::Borrowed(&window.addresses);
             if window.owner != *domain {
-                let uses = self.uses_by_others(&window.owner, domain, since, now)?;
+                let uses = self.uses_by_others(&window.owner, domain, &stays, (since, now))?;
                 stays.to_mut().retain(|stay| !uses.has(stay));
             }
             let (came, shows) = moves(&stays, now);

@@ -4,7 +4,7 @@ use crate::pipeline::findings::Findings;
 use crate::pipeline::findings::cuts::{Cuts, seconds_of, were_throughout};
 use std::borrow::Cow;
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::net::IpAddr;
 
 use crate::detector::{AddressWindow, AliasWindow, LeftOut, Moment, NameserverWindow, Stay};
@@ -401,8 +401,11 @@ impl Findings<'_> {
         // Those that are there now first: of them most is left in where there is no room for all.
         let there = names.iter().filter(|it| it.removed.is_none());
         let there: BTreeSet<&Name> = there.map(|it| &it.value).collect();
-        let hosts = names.iter().map(|it| &it.value);
-        let hosts: BTreeSet<(bool, &Name)> = hosts.map(|it| (!there.contains(it), it)).collect();
+        // Each once before they are put in order: in a long history few names come again and again.
+        let hosts: HashSet<&Name> = names.iter().map(|it| &it.value).collect();
+        let hosts: BTreeSet<(bool, &Name)> = (hosts.into_iter())
+            .map(|it| (!there.contains(it), it))
+            .collect();
         let mut addresses = Vec::new();
         for (_, host) in hosts {
             let read = self.store.lookup().host_addresses(host, &budget.extent)?;

@@ -44,6 +44,9 @@ const CASES_OF_TRAIT_MAX: i64 = 256;
 /// Whether another case has a trait of one.
 const HAS_OTHER: &str = "
     select exists (select 1 from case_trait where kind = ?1 and value = ?2 and case_id <> ?3)";
+/// So many traits that a case shares are looked for one by one in another: with more all of the other's are read. Chosen by
+/// hand.
+const LOOKED_UP_MAX: usize = if cfg!(test) { 3 } else { 64 };
 /// What cases share.
 const TRAITS: Table = Table {
     name: "case_trait",
@@ -434,7 +437,7 @@ impl Desk<'_> {
                 let numbers = params![kind, value, id, campaign, CASES_OF_TRAIT_MAX];
                 others.extend(sharing(db, numbers)?);
             }
-            Ok((joining(db, id, others)?, new))
+            Ok((joining(db, id, &own.shared, others)?, new))
         })?;
         self.store.traits.borrow_mut().put(id, own, &new);
         Ok(found)
@@ -814,12 +817,51 @@ fn told_verdicts(case: &Case) -> String {
     words.collect::<Vec<_>>().join(",")
 }
 
-/// Returns those of some cases, with their campaigns, that share enough with a case: of each campaign the first.
+/// Returns those of some cases, with their campaigns, that share enough with a case: of each campaign the first. `known`
+/// holds each trait of the case that any other has.
 fn joining(
     db: &Db,
     id: i64,
+    known: &HashSet<TraitKey>,
     others: BTreeMap<i64, Option<i64>>,
 ) -> Result<Vec<(i64, Shared)>, Fault> {
+    let (mut found, mut campaigns) = (Vec::new(), BTreeSet::new());
+    for (other, campaign) in others {
+        if campaign.is_some_and(|campaign| campaigns.contains(&campaign)) {
+            continue;
+        }
+        let shared = match known.len() <= LOOKED_UP_MAX {
+            true => looked_up(db, known, other)?,
+            false => counted_through(db, id, other)?,
+        };
+        if shared.joins() {
+            campaigns.extend(campaign);
+            found.push((other, shared));
+        }
+    }
+    Ok(found)
+}
+
+/// Counts those of some traits that a case has: a look for each.
+fn looked_up(db: &Db, traits: &HashSet<TraitKey>, case: i64) -> Result<Shared, Fault> {
+    let mut shared = Shared::default();
+    let sql =
+        "select exists (select 1 from case_trait where kind = ?1 and value = ?2 and case_id = ?3)";
+    let mut has = db.prepare(sql)?;
+    for it in traits {
+        let [kind, value] = as_row(it);
+        if has.value::<bool>(params![kind, value, case])? {
+            match it {
+                TraitKey::Host(_) => shared.hosts += 1,
+                _ => shared.addresses += 1,
+            }
+        }
+    }
+    Ok(shared)
+}
+
+/// Counts what two cases share by a look at all that the other has.
+fn counted_through(db: &Db, id: i64, other: i64) -> Result<Shared, Fault> {
     let sql = format!(
         "select count(*) filter (where o.kind = 'host') as host_count,
                 count(*) filter (where o.kind = 'address') as address_count
@@ -828,24 +870,12 @@ fn joining(
                            and m.case_id = ?1
           where o.case_id = ?2"
     );
-    let mut count = db.prepare(&sql)?;
-    let (mut found, mut campaigns) = (Vec::new(), BTreeSet::new());
-    for (other, campaign) in others {
-        if campaign.is_some_and(|campaign| campaigns.contains(&campaign)) {
-            continue;
-        }
-        let shared = count.query_one([id, other], |row| {
-            Ok(Shared {
-                hosts: row.get("host_count")?,
-                addresses: row.get("address_count")?,
-            })
-        })?;
-        if shared.joins() {
-            campaigns.extend(campaign);
-            found.push((other, shared));
-        }
-    }
-    Ok(found)
+    db.query_one(&sql, [id, other], |row| {
+        Ok(Shared {
+            hosts: row.get("host_count")?,
+            addresses: row.get("address_count")?,
+        })
+    })
 }
 
 /// Reads the columns of [`COLUMNS`].
@@ -1118,6 +1148,18 @@ mod tests {
                 others
             });
             found += told.len();
+            if step % 10 == 0 {
+                // Looking for what is shared counts as looking through all does.
+                let own = kept.desk().traits_of(id, case).expect("read").shared;
+                for other in (1..=30).filter(|other| *other != id) {
+                    let counts = kept.run(|db| {
+                        let through = counted_through(db, id, other)?;
+                        Ok((looked_up(db, &own, other)?, through))
+                    });
+                    let (looked_up, through) = counts.expect("counted");
+                    assert_eq!(looked_up, through, "step {step}: {id} and {other}");
+                }
+            }
             assert_eq!(told, told_anew, "step {step}");
             assert_eq!(noted(&kept), noted(&anew), "step {step}");
         }

@@ -26,8 +26,10 @@ use crate::store::sqlite::dialect::{AS_HOST, IN_ORDER, rows_of};
 use crate::store::zones::enclosing::SEEN_AT;
 use crate::time::Timestamp;
 
-/// How many rows are read in one state of the database.
+/// How many rows are read in one state of the database...
 const ROWS_A_PAGE: usize = if cfg!(test) { 3 } else { 1000 };
+/// ...and how many at first: who wants to know whether there is any use reads no more.
+const ROWS_AT_FIRST: usize = if cfg!(test) { 2 } else { 16 };
 /// Of how many owners the names are kept from page to page, some 150 octets each: a name comes again in each month.
 const OWNERS_KEPT_MAX: usize = if cfg!(test) { 2 } else { 100_000 };
 
@@ -296,8 +298,11 @@ impl Lookup<'_> {
                         place: [-1; 3],
                     },
                 };
+                let mut rows_max = ROWS_AT_FIRST;
                 loop {
-                    let page = self.users_page(&mut range, wanted, &from, &mut shared)?;
+                    let asked = (wanted, rows_max);
+                    let page = self.users_page(&mut range, asked, &from, &mut shared)?;
+                    rows_max = ROWS_A_PAGE;
                     for (record, here) in page.records {
                         if !each(record, here)? {
                             return Ok(());
@@ -328,11 +333,11 @@ impl Lookup<'_> {
             .run(|db| db.value("select coalesce(max(id), 0) from version", ()))
     }
 
-    /// Reads the next rows of a range, in one state of the database.
+    /// Reads the next rows of a range, no more than so many, in one state of the database.
     fn users_page(
         &self,
         range: &mut Range,
-        wanted: &Wanted,
+        (wanted, rows_max): (&Wanted, usize),
         from: &ReverseCursor,
         shared: &mut Shared,
     ) -> Result<UsersPage, StoreError> {
@@ -346,14 +351,12 @@ impl Lookup<'_> {
         };
         let rows = self.store.run(|db| {
             let mut statement = db.prepare(&users_sql(range.rtype, is_past))?;
-            let rows_max = ROWS_A_PAGE as i64;
-            let bound = params![
-                from.rdata, range.last, place[0], place[1], place[2], rows_max
-            ];
+            let limit = rows_max as i64;
+            let bound = params![from.rdata, range.last, place[0], place[1], place[2], limit];
             statement.query(bound, |row| read_user(row, is_past))
         })?;
         let mut page = UsersPage::default();
-        if rows.len() == ROWS_A_PAGE {
+        if rows.len() == rows_max {
             page.next = rows.last().map(|row| row.cursor(is_past));
         }
         let ends = rows

@@ -1,6 +1,6 @@
 //! The intervals of an owner, and of the addresses of a name server: what the detector replays.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::ops::{ControlFlow, RangeInclusive};
 use std::sync::LazyLock;
@@ -496,7 +496,7 @@ impl Lookup<'_> {
         host: &Name,
         extent: &Extent,
     ) -> Result<NewestIntervals<IpAddr>, StoreError> {
-        let mut merged: BTreeMap<IpAddr, Vec<(ZoneId, Stay<IpAddr>)>> = BTreeMap::new();
+        let mut found: Vec<(ZoneId, Stay<IpAddr>)> = Vec::new();
         let mut cut: Option<Moment> = None;
         for key in self.places_of_host(host, extent.until)? {
             let read = self.newest_intervals(&key, extent)?;
@@ -504,6 +504,7 @@ impl Lookup<'_> {
                 .cut
                 .filter(|new| cut.is_none_or(|old| old.at <= new.at));
             cut = later.or(cut);
+            found.reserve(read.stays.len());
             for interval in read.stays {
                 if let Some(address) = interval.value.address() {
                     let stay = Stay {
@@ -512,11 +513,11 @@ impl Lookup<'_> {
                         removed: interval.removed,
                         baseline: interval.baseline,
                     };
-                    merged.entry(address).or_default().push((key.zone, stay));
+                    found.push((key.zone, stay));
                 }
             }
         }
-        let stays = merged.into_values().flat_map(merge_stays).collect();
+        let stays = merge_stays(found);
         Ok(NewestIntervals { stays, cut })
     }
 
@@ -570,15 +571,15 @@ pub(in crate::store) fn leave_out(
     stays: impl Iterator<Item = Interval>,
     cut: Option<Moment>,
 ) -> NewestIntervals<Rdata> {
+    let count = stays.size_hint().1.unwrap_or_default();
     let stays = stays.filter(|stay| !stay.removed.is_some_and(|end| is_left_out(&end, cut)));
-    let stays = stays.map(|stay| Stay {
+    // Nearly all stay: the list does not grow step by step.
+    let mut left = Vec::with_capacity(count);
+    left.extend(stays.map(|stay| Stay {
         baseline: stay.baseline || is_left_out(&stay.added, cut),
         ..stay
-    });
-    NewestIntervals {
-        stays: stays.collect(),
-        cut,
-    }
+    }));
+    NewestIntervals { stays: left, cut }
 }
 
 /// Returns whether a moment lies in the part that is left out.
@@ -586,14 +587,17 @@ fn is_left_out(moment: &Moment, cut: Option<Moment>) -> bool {
     cut.is_some_and(|cut| (moment.at, moment.version_id) <= (cut.at, cut.version_id))
 }
 
-/// Joins the stays of one value in several zones into stays that last as long as any of them: those that overlap, and
+/// Joins the stays of each value in several zones into stays that last as long as any of them: those that overlap, and
 /// those of which one zone takes over where another ends, in the same second. Within one zone, what left and came back
-/// in one second was gone.
+/// in one second was gone. Returns them in the order of their values and times.
 fn merge_stays(mut stays: Vec<(ZoneId, Stay<IpAddr>)>) -> Vec<Stay<IpAddr>> {
-    stays.sort_by_key(|(_, stay)| (stay.added.at, stay.added.version_id));
-    let mut merged: Vec<(ZoneId, Stay<IpAddr>)> = Vec::new();
+    stays.sort_by_key(|(_, stay)| (stay.value, stay.added.at, stay.added.version_id));
+    let mut merged: Vec<(ZoneId, Stay<IpAddr>)> = Vec::with_capacity(stays.len());
     for (zone, stay) in stays {
-        let last = merged.last_mut().filter(|(last_zone, last)| {
+        let same = merged
+            .last_mut()
+            .filter(|(_, last)| last.value == stay.value);
+        let last = same.filter(|(last_zone, last)| {
             last.removed.is_none_or(|end| match *last_zone == zone {
                 true => end.at > stay.added.at,
                 false => end.at >= stay.added.at,
@@ -676,6 +680,20 @@ mod tests {
         assert_eq!(seconds(twice.to_vec()), [(10, Some(20)), (20, None)]);
         let later = [stay(1, (1, 10), Some((2, 20))), stay(2, (3, 21), None)];
         assert_eq!(seconds(later.to_vec()), [(10, Some(20)), (21, None)]);
+    }
+
+    #[test]
+    fn stays_of_different_values_are_not_joined_and_come_in_order() {
+        let other = |(zone, stay): (ZoneId, Stay<IpAddr>)| {
+            let value = IpAddr::from([192, 0, 2, 0]);
+            (zone, Stay { value, ..stay })
+        };
+        let stays = vec![
+            stay(1, (1, 10), Some((4, 40))),
+            other(stay(2, (2, 20), Some((3, 30)))),
+            stay(2, (4, 40), None),
+        ];
+        assert_eq!(seconds(stays), [(20, Some(30)), (10, None)]);
     }
 
     #[test]
