@@ -1078,12 +1078,11 @@ mod tests {
         read.expect("read")
     }
 
-    #[test]
-    fn traits_that_are_kept_find_the_cases_that_traits_read_anew_find() {
-        let folder = tempfile::tempdir().expect("a temporary folder");
+    /// Thirty cases about as many domains.
+    fn thirty_cases() -> Vec<Case> {
         let name = |text: &str| Name::parse(text).expect("valid");
         let at = Timestamp::from_unix(1_790_000_000);
-        let cases: Vec<Case> = (0..30)
+        (0..30)
             .map(|n| Case {
                 domain: name(&format!("bad{n}.example")),
                 zone: name("example"),
@@ -1104,7 +1103,13 @@ mod tests {
                 reviewed_at: None,
                 due_at: None,
             })
-            .collect();
+            .collect()
+    }
+
+    #[test]
+    fn traits_that_are_kept_find_the_cases_that_traits_read_anew_find() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let cases = thirty_cases();
         let kept = with_cases(&folder.path().join("kept.db"), &cases);
         let anew = with_cases(&folder.path().join("anew.db"), &cases);
         let mut numbers = 7_u64;
