@@ -18,6 +18,7 @@ mod restored;
 mod roles;
 mod standing;
 mod troubles;
+mod unwaited;
 mod watched;
 
 use std::collections::BTreeMap;

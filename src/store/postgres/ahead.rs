@@ -99,7 +99,7 @@ impl Db {
     /// Tells the server of the transaction that was begun, if it has not heard of it.
     pub(super) fn send_begin(&self) -> Result<(), Fault> {
         match self.ahead.is_unsent.take() {
-            true => wait(self.client()?.batch_execute(BEGIN)),
+            true => self.answer(self.client()?.batch_execute(BEGIN)),
             false => Ok(()),
         }
     }
@@ -124,7 +124,7 @@ impl Db {
         for sql in &translated {
             waiting.push(Box::pin(client.prepare(sql)));
         }
-        let prepared = wait(async { Ok(together(waiting).await) })?;
+        let prepared = self.answer(async { Ok(together(waiting).await) })?;
         for ((text, its_sql), prepared) in texts.iter().zip(translated).zip(prepared) {
             match prepared {
                 Ok(prepared) => self.keep_prepared(text, &its_sql, prepared),

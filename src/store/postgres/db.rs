@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::future::Future;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::thread;
@@ -12,7 +13,10 @@ use tokio_postgres::{Client, SimpleQueryMessage, SimpleQueryRow};
 
 use crate::place::ServerUrl;
 use crate::store::postgres::answers::Ahead;
-use crate::store::postgres::session::{GREETING_TIMEOUT, SETTINGS, connect, wait, wait_at_most};
+use crate::store::postgres::session::{
+    Driver, GREETING_TIMEOUT, SETTINGS, connect, wait, wait_at_most, wait_for_task,
+};
+use crate::store::postgres::unanswered::Unanswered;
 use crate::store::postgres::values::{Read, Sent};
 use crate::store::value::{Fault, Parameters, ValueRef};
 
@@ -64,6 +68,8 @@ pub(in crate::store) struct Db {
     /// How the server is reached again when the session was lost; `None` if it must not be.
     again: Option<ServerUrl>,
     client: RefCell<Arc<Client>>,
+    /// Drives the session's socket.
+    driver: Cell<Option<Driver>>,
     /// How often the session was opened.
     sessions: Cell<u64>,
     /// The server that the session is of.
@@ -89,6 +95,8 @@ pub(in crate::store) struct Db {
     pub(super) is_of_other_schema: Cell<bool>,
     /// What goes with the next question.
     pub(super) ahead: Ahead,
+    /// What was sent and is not answered yet.
+    pub(super) unanswered: Unanswered,
     call_count: Cell<u64>,
     cursor_count: Cell<u64>,
 }
@@ -143,11 +151,12 @@ impl Db {
 
     /// Opens a session that ends for good when it is lost.
     pub(super) fn open_once(server: &ServerUrl) -> Result<Self, Fault> {
-        let client = connect(server)?;
+        let (client, driver) = connect(server)?;
         let met = greet(&client)?;
         Ok(Self {
             again: None,
             client: RefCell::new(Arc::new(client)),
+            driver: Cell::new(Some(driver)),
             sessions: Cell::new(1),
             server: RefCell::new(met),
             is_elsewhere: Cell::new(false),
@@ -161,6 +170,7 @@ impl Db {
             loading: Cell::new(None),
             is_of_other_schema: Cell::new(false),
             ahead: Ahead::default(),
+            unanswered: Unanswered::default(),
             call_count: Cell::new(0),
             cursor_count: Cell::new(0),
         })
@@ -175,9 +185,9 @@ impl Db {
         let Some(server) = &self.again else {
             return Ok(client);
         };
-        let client = connect(server)?;
+        let (client, driver) = connect(server)?;
         let met = greet(&client)?;
-        Ok(self.take_over(client, met))
+        Ok(self.take_over(client, driver, met))
     }
 
     /// Returns the session as it is, open or lost.
@@ -191,8 +201,9 @@ impl Db {
     }
 
     /// Goes on with another session.
-    fn take_over(&self, client: Client, met: Server) -> Arc<Client> {
+    fn take_over(&self, client: Client, driver: Driver, met: Server) -> Arc<Client> {
         let client = Arc::new(client);
+        self.driver.set(Some(driver));
         self.client.replace(Arc::clone(&client));
         self.kept.borrow_mut().clear();
         self.sessions.set(self.sessions.get() + 1);
@@ -264,7 +275,7 @@ impl Db {
         }
         self.count_call();
         self.is_in_transaction.set(true);
-        let begun = wait(client.simple_query(&sql));
+        let begun = self.answer(client.simple_query(&sql));
         if begun.is_err() {
             let _ = self.roll_back();
         }
@@ -307,6 +318,7 @@ impl Db {
             false => self.run("commit"),
         };
         self.is_in_transaction.set(false);
+        self.unanswered.forget_fault();
         match (done, writing) {
             (Err(fault), Some(number)) if is_of_lost_session(&fault) => {
                 self.find_out(number, fault)
@@ -339,7 +351,7 @@ impl Db {
 
     /// Asks in a new session what became of a transaction, and goes on with that session.
     fn ask_for(&self, number: u64, server: &ServerUrl) -> Result<Outcome, Fault> {
-        let client = connect(server)?;
+        let (client, driver) = connect(server)?;
         let met = greet(&client)?;
         let is_same = met.is_still(&self.server.borrow());
         let sql = format!("select pg_xact_status('{number}'::xid8)");
@@ -357,7 +369,7 @@ impl Db {
                 _ => Outcome::NobodyKnows,
             },
         };
-        self.take_over(client, met);
+        self.take_over(client, driver, met);
         Ok(outcome)
     }
 
@@ -370,6 +382,7 @@ impl Db {
         if self.end_reading() {
             return Ok(());
         }
+        self.forget_unanswered();
         if self.client.borrow().is_closed() {
             // The server takes it back.
             return Ok(());
@@ -384,14 +397,15 @@ impl Db {
     pub(in crate::store) fn run(&self, sql: &str) -> Result<(), Fault> {
         self.send_begin()?;
         self.count_call();
-        wait(self.client()?.batch_execute(sql))
+        self.answer(self.client()?.batch_execute(sql))
     }
 
     /// Runs statements that are answered at once. Returns the first word of the last row.
     pub(super) fn ask_quickly(&self, sql: &str) -> Result<Option<String>, Fault> {
         self.send_begin()?;
         self.count_call();
-        let answer = wait_at_most(GREETING_TIMEOUT, self.client()?.simple_query(sql))?;
+        let answer = wait_at_most(GREETING_TIMEOUT, self.client()?.simple_query(sql));
+        let answer = self.waited_for(answer)?;
         Ok(word_in(&answer).map(str::to_owned))
     }
 
@@ -415,8 +429,8 @@ impl Db {
 
     /// Prepares a statement in PostgreSQL's words and keeps it under a text.
     pub(super) fn keep(&self, key: &str, sql: &str) -> Result<Kept, Fault> {
-        let prepared =
-            wait(self.client()?.prepare(sql)).map_err(|fault| fault.in_statement(sql))?;
+        let prepared = wait(self.client()?.prepare(sql));
+        let prepared = self.waited_for(prepared.map_err(|fault| fault.in_statement(sql)))?;
         self.keep_prepared(key, sql, prepared);
         self.kept(key).ok_or_else(Fault::no_row)
     }
@@ -484,7 +498,7 @@ impl Db {
         let client = self.client()?;
         let prepared = match kept.session == self.sessions.get() {
             true => kept.prepared.clone(),
-            false => wait(client.prepare(&kept.sql))?,
+            false => self.answer(client.prepare(&kept.sql))?,
         };
         Ok((client, prepared))
     }
@@ -494,7 +508,85 @@ impl Db {
         self.send_begin()?;
         self.count_call();
         let (client, prepared) = self.prepared(kept)?;
-        wait(client.execute(&prepared, sent))
+        self.answer(client.execute(&prepared, sent))
+    }
+}
+
+impl Db {
+    /// Waits for an answer. What was sent before is answered then, too; its fault is the cause of what fails after it.
+    pub(super) fn answer<T>(
+        &self,
+        answer: impl Future<Output = Result<T, tokio_postgres::Error>>,
+    ) -> Result<T, Fault> {
+        self.waited_for(wait(answer))
+    }
+
+    /// [`Db::answer`] of an answer that is there.
+    fn waited_for<T>(&self, answer: Result<T, Fault>) -> Result<T, Fault> {
+        self.in_order(self.unanswered.settle()).and(answer)
+    }
+
+    /// Sends a statement of so many octets, whether a copy, whose answer nobody waits for now. Within a transaction that
+    /// writes.
+    pub(super) fn send_on(
+        &self,
+        (octets, is_copy): (usize, bool),
+        sending: impl Future<Output = Result<(), tokio_postgres::Error>> + Send + 'static,
+    ) -> Result<(), Fault> {
+        self.count_call();
+        self.in_order(self.unanswered.send((octets, is_copy), sending))
+    }
+
+    /// Ends the session where its answers can no longer be told apart. What is open in it is taken back by the server.
+    fn in_order(&self, settled: Result<(), Fault>) -> Result<(), Fault> {
+        if self.unanswered.is_confused()
+            && let Some(driver) = self.driver.take()
+        {
+            driver.abort();
+            // It is closed as soon as that has ended.
+            let _ = wait_for_task(driver);
+        }
+        settled
+    }
+
+    /// Waits for all that was sent and forgets its faults: it is about to be taken back.
+    fn forget_unanswered(&self) {
+        let _ = self.in_order(self.unanswered.settle());
+        self.unanswered.forget_fault();
+    }
+
+    /// Sends a prepared statement whose answer nobody waits for now.
+    pub(super) fn send_unanswered<T: ToSql + Sync + Send + 'static>(
+        &self,
+        kept: &Kept,
+        octets: usize,
+        sent: Vec<T>,
+    ) -> Result<(), Fault> {
+        self.send_begin()?;
+        let (client, prepared) = self.prepared(kept)?;
+        self.send_on((octets, false), async move {
+            let sent: Vec<_> = sent.iter().map(|it| it as &(dyn ToSql + Sync)).collect();
+            client.execute(&prepared, &sent).await.map(|_| ())
+        })
+    }
+
+    /// Runs a statement that writes, and that nobody waits for: its fault is one of what comes next.
+    pub(in crate::store) fn write(
+        &self,
+        sql: &str,
+        parameters: impl Parameters,
+    ) -> Result<(), Fault> {
+        let statement = self.prepare(sql)?;
+        let sent = Statement::bound(parameters)?;
+        statement.check(&sent)?;
+        let octets = size_of_val(&sent[..]) + sent.iter().map(Sent::octets).sum::<usize>();
+        self.alone(|db| db.send_unanswered(&statement.kept, octets, sent))
+    }
+
+    /// Takes a part of a transaction back.
+    pub(in crate::store) fn drop_part(&self) -> Result<(), Fault> {
+        self.forget_unanswered();
+        self.run("rollback to savepoint part; release savepoint part")
     }
 }
 
@@ -612,7 +704,7 @@ impl Statement<'_> {
         let query = |db: &Db| {
             db.count_call();
             let (client, prepared) = db.prepared(&self.kept)?;
-            wait(client.query(&prepared, &as_sent(&sent)))
+            db.answer(client.query(&prepared, &as_sent(&sent)))
         };
         let rows = match self.writes {
             true => self.db.alone(query)?,
@@ -647,7 +739,7 @@ impl Statement<'_> {
             .into_iter()
             .zip(self.kept.prepared.params().iter().cloned())
             .collect();
-        wait(client.query_typed(&sql, &types))?;
+        self.db.answer(client.query_typed(&sql, &types))?;
         let mut rows = Rows {
             rows: Vec::new().into_iter(),
             current: None,
@@ -682,7 +774,8 @@ impl Rows<'_> {
         };
         let sql = format!("fetch {ROWS_A_FETCH} from {}", cursor.name);
         cursor.db.count_call();
-        let rows = wait(cursor.db.client()?.query_typed(&sql, &[]))?;
+        let answer = cursor.db.client()?;
+        let rows = cursor.db.answer(answer.query_typed(&sql, &[]))?;
         if rows.len() < ROWS_A_FETCH {
             self.cursor = None;
         }

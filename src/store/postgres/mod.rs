@@ -10,4 +10,5 @@ pub(in crate::store) mod schema;
 mod session;
 mod sets;
 pub(in crate::store) mod standing;
+mod unanswered;
 mod values;

@@ -12,6 +12,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::runtime::{Builder, Runtime};
+use tokio::task::JoinHandle;
 use tokio_postgres::config::SslMode;
 use tokio_postgres::{Client, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -48,7 +49,7 @@ pub(super) const SETTINGS: &str = "
     set default_transaction_isolation = 'read committed';";
 
 /// Returns the thread that drives the sockets.
-fn runtime() -> Result<&'static Runtime, Fault> {
+pub(super) fn runtime() -> Result<&'static Runtime, Fault> {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
     if let Some(runtime) = RUNTIME.get() {
         return Ok(runtime);
@@ -75,20 +76,31 @@ pub(super) fn wait_at_most<T>(
     time: Duration,
     answer: impl Future<Output = Result<T, tokio_postgres::Error>>,
 ) -> Result<T, Fault> {
-    let _inside = runtime()?.enter();
-    // It is made inside of the runtime, and only there.
-    let answer = async { tokio::time::timeout(time, answer).await };
-    match pollster::block_on(answer) {
+    within(time, answer)?.map_err(Fault::from)
+}
+
+/// Waits for a task that waits for an answer.
+pub(super) fn wait_for_task(task: Driver) -> Result<(), Fault> {
+    match within(ANSWER_TIMEOUT, task)? {
         Ok(answer) => answer.map_err(Fault::from),
-        Err(_) => Err(Fault::away(format!(
-            "no answer within {} s",
-            time.as_secs()
-        ))),
+        Err(fault) => Err(Fault::away(fault.to_string())),
     }
 }
 
-/// Opens a session, which has yet to be given [`SETTINGS`].
-pub(super) fn connect(server: &ServerUrl) -> Result<Client, Fault> {
+/// Waits for what may take so long.
+fn within<T>(time: Duration, work: impl Future<Output = T>) -> Result<T, Fault> {
+    let _inside = runtime()?.enter();
+    // It is made inside of the runtime, and only there.
+    let work = async { tokio::time::timeout(time, work).await };
+    pollster::block_on(work)
+        .map_err(|_| Fault::away(format!("no answer within {} s", time.as_secs())))
+}
+
+/// A task of the thread that drives the sockets.
+pub(super) type Driver = JoinHandle<Result<(), tokio_postgres::Error>>;
+
+/// Opens a session, which has yet to be given [`SETTINGS`]. Returns it and what drives its socket.
+pub(super) fn connect(server: &ServerUrl) -> Result<(Client, Driver), Fault> {
     let mut config = server.config().clone();
     if config.get_connect_timeout().is_none() {
         config.connect_timeout(CONNECT_TIMEOUT);
@@ -110,14 +122,12 @@ pub(super) fn connect(server: &ServerUrl) -> Result<Client, Fault> {
     if is_plain {
         config.ssl_mode(SslMode::Disable);
         let (client, connection) = wait_at_most(most, config.connect(NoTls))?;
-        runtime()?.spawn(connection);
-        Ok(client)
+        Ok((client, runtime()?.spawn(connection)))
     } else {
         config.ssl_mode(SslMode::Require);
         let tls = MakeRustlsConnect::new(tls_config(server)?);
         let (client, connection) = wait_at_most(most, config.connect(tls))?;
-        runtime()?.spawn(connection);
-        Ok(client)
+        Ok((client, runtime()?.spawn(connection)))
     }
 }
 

@@ -4,6 +4,7 @@
 //! all new are copied (`copy … from stdin`): the server then writes a page of them at a time.
 
 use std::collections::HashMap;
+use std::error::Error;
 use std::fmt::Write;
 use std::future::poll_fn;
 use std::pin::pin;
@@ -11,11 +12,10 @@ use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_sink::Sink;
-use tokio_postgres::types::{IsNull, ToSql, Type};
+use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 
 use crate::store::postgres::db::{Db, Kept};
 use crate::store::postgres::dialect::translate;
-use crate::store::postgres::session::wait;
 use crate::store::postgres::values::Element;
 use crate::store::sets::Counts;
 use crate::store::value::{Fault, ValueRef};
@@ -86,29 +86,18 @@ impl Db {
             columns.join(", ")
         );
         let kept = self.kept_or_keep(&sql)?;
+        let parts = encode_rows(rows, &types)?;
+        let octets = parts.iter().map(Bytes::len).sum();
         self.alone(|db| {
             let (client, prepared) = db.prepared(&kept)?;
-            db.count_call();
-            wait(async {
+            db.send_on((octets, true), async move {
                 let mut sink = pin!(client.copy_in::<_, Bytes>(&prepared).await?);
-                let mut octets = BytesMut::with_capacity(COPIED_OCTETS);
-                octets.put_slice(COPY_BEGINS);
-                for row in rows {
-                    // What was sent of the rows is dropped with the sink.
-                    if let Err(fault) = put_row(row.map(|it| Element(*it)), &types, &mut octets) {
-                        return Ok(Err(fault));
-                    }
-                    if octets.len() >= COPIED_OCTETS {
-                        poll_fn(|context| sink.as_mut().poll_ready(context)).await?;
-                        sink.as_mut().start_send(octets.split().freeze())?;
-                        octets.reserve(COPIED_OCTETS);
-                    }
+                for part in parts {
+                    poll_fn(|context| sink.as_mut().poll_ready(context)).await?;
+                    sink.as_mut().start_send(part)?;
                 }
-                octets.put_i16(COPY_ENDS);
-                poll_fn(|context| sink.as_mut().poll_ready(context)).await?;
-                sink.as_mut().start_send(octets.freeze())?;
-                sink.finish().await.map(|_| Ok(()))
-            })?
+                sink.finish().await.map(|_| ())
+            })
         })
     }
 
@@ -210,15 +199,14 @@ impl Db {
         let kept = self.kept_or_keep(&sql(&lists))?;
         let width = columns.len();
         for rows in values.chunks(width * ROWS_A_STATEMENT) {
-            let lists: Vec<Vec<Element<'_>>> = (0..width)
-                .map(|place| {
+            let lists = (kept.prepared.params().iter().enumerate())
+                .map(|(place, ty)| {
                     let column = rows.iter().skip(place).step_by(width);
-                    column.map(|value| Element(*value)).collect()
+                    List::of(column.map(|value| Element(*value)).collect(), ty)
                 })
-                .collect();
-            let sent: Vec<&(dyn ToSql + Sync)> =
-                lists.iter().map(|it| it as &(dyn ToSql + Sync)).collect();
-            self.alone(|db| db.send(&kept, &sent))?;
+                .collect::<Result<Vec<List>, Fault>>()?;
+            let octets = lists.iter().map(|it| it.0.len()).sum();
+            self.alone(|db| db.send_unanswered(&kept, octets, lists))?;
         }
         Ok(())
     }
@@ -248,6 +236,53 @@ impl Db {
         known.insert(sql, Arc::clone(&types));
         Ok(types)
     }
+}
+
+/// A list of values as it is sent.
+#[derive(Debug)]
+struct List(Bytes);
+
+impl List {
+    /// Writes values as a list of this type.
+    fn of(values: Vec<Element<'_>>, ty: &Type) -> Result<Self, Fault> {
+        let mut octets = BytesMut::new();
+        let written = values.to_sql(ty, &mut octets);
+        written.map_err(|fault| Fault::other(fault.to_string()))?;
+        Ok(Self(octets.freeze()))
+    }
+}
+
+impl ToSql for List {
+    fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
+        out.put_slice(&self.0);
+        Ok(IsNull::No)
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+
+    to_sql_checked!();
+}
+
+/// Returns rows as they are copied, in parts of about [`COPIED_OCTETS`].
+fn encode_rows<'v, R: Iterator<Item = &'v ValueRef<'v>>>(
+    rows: impl Iterator<Item = R>,
+    types: &[Type],
+) -> Result<Vec<Bytes>, Fault> {
+    let mut parts = Vec::new();
+    let mut octets = BytesMut::with_capacity(COPIED_OCTETS);
+    octets.put_slice(COPY_BEGINS);
+    for row in rows {
+        put_row(row.map(|it| Element(*it)), types, &mut octets)?;
+        if octets.len() >= COPIED_OCTETS {
+            parts.push(octets.split().freeze());
+            octets.reserve(COPIED_OCTETS);
+        }
+    }
+    octets.put_i16(COPY_ENDS);
+    parts.push(octets.freeze());
+    Ok(parts)
 }
 
 /// Returns a condition on the columns of a key.
