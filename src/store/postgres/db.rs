@@ -315,15 +315,21 @@ impl Db {
         self.schema.set(None);
         let done = match self.is_trial.get() {
             true => self.run("release savepoint trial"),
-            false => self.run("commit"),
+            // Of a transaction in which a statement failed a server makes a rollback of a commit, and says that it is done:
+            // it fails instead.
+            false => self.run("select 1; commit"),
         };
         self.is_in_transaction.set(false);
-        self.unanswered.forget_fault();
+        self.unanswered.take_fault();
         match (done, writing) {
             (Err(fault), Some(number)) if is_of_lost_session(&fault) => {
                 self.find_out(number, fault)
             }
-            (done, _) => done,
+            (Err(fault), _) => {
+                let _ = self.roll_back();
+                Err(fault)
+            }
+            (Ok(()), _) => Ok(()),
         }
     }
 
@@ -552,7 +558,7 @@ impl Db {
     /// Waits for all that was sent and forgets its faults: it is about to be taken back.
     fn forget_unanswered(&self) {
         let _ = self.in_order(self.unanswered.settle());
-        self.unanswered.forget_fault();
+        self.unanswered.take_fault();
     }
 
     /// Sends a prepared statement whose answer nobody waits for now.
@@ -583,10 +589,16 @@ impl Db {
         self.alone(|db| db.send_unanswered(&statement.kept, octets, sent))
     }
 
-    /// Takes a part of a transaction back.
+    /// Takes a part of a transaction back. Where that fails nothing of the transaction can be committed.
     pub(in crate::store) fn drop_part(&self) -> Result<(), Fault> {
-        self.forget_unanswered();
-        self.run("rollback to savepoint part; release savepoint part")
+        let _ = self.in_order(self.unanswered.settle());
+        let first = self.unanswered.take_fault();
+        let done = self.run("rollback to savepoint part; release savepoint part");
+        if let Err(fault) = &done {
+            let first = first.unwrap_or_else(|| fault.clone());
+            self.unanswered.keep_fault(first);
+        }
+        done
     }
 }
 

@@ -12,7 +12,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::runtime::{Builder, Runtime};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, unconstrained};
 use tokio_postgres::config::SslMode;
 use tokio_postgres::{Client, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -90,8 +90,9 @@ pub(super) fn wait_for_task(task: Driver) -> Result<(), Fault> {
 /// Waits for what may take so long.
 fn within<T>(time: Duration, work: impl Future<Output = T>) -> Result<T, Fault> {
     let _inside = runtime()?.enter();
-    // It is made inside of the runtime, and only there.
-    let work = async { tokio::time::timeout(time, work).await };
+    // It is made inside of the runtime, and only there. Who waits may himself be a task of another runtime that has not
+    // rested for long: such a one would never be told that a task of ours has ended.
+    let work = unconstrained(async { tokio::time::timeout(time, work).await });
     pollster::block_on(work)
         .map_err(|_| Fault::away(format!("no answer within {} s", time.as_secs())))
 }
@@ -251,4 +252,32 @@ fn is_of_certificate(fault: &tokio_postgres::Error) -> bool {
         cause = it.source();
     }
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future;
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+    use std::time::Duration;
+
+    use super::{runtime, within};
+
+    #[test]
+    fn task_of_another_runtime_that_has_not_rested_is_told_that_one_of_ours_has_ended() {
+        let other = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .expect("a runtime");
+        let told = other.block_on(async {
+            loop {
+                let one_more = pin!(tokio::task::coop::consume_budget());
+                if let Poll::Pending = one_more.poll(&mut Context::from_waker(Waker::noop())) {
+                    break;
+                }
+            }
+            let ours = runtime().expect("a runtime").spawn(async {});
+            within(Duration::from_secs(5), ours)
+        });
+        assert!(matches!(told, Ok(Ok(()))), "{told:?}");
+    }
 }

@@ -61,7 +61,11 @@ impl Unanswered {
                 .poll(&mut Context::from_waker(Waker::noop()))
         };
         if let Poll::Ready(done) = first {
-            return done.map_err(Fault::from);
+            // It was not sent, and what follows must not be stored without it.
+            if let Err(fault) = done {
+                self.keep_fault(fault.into());
+            }
+            return self.fault();
         }
         let task = runtime.spawn(sending);
         self.octets.set(self.octets.get() + octets);
@@ -89,9 +93,14 @@ impl Unanswered {
         self.is_confused.take()
     }
 
-    /// Forgets the first fault: what it was of is taken back.
-    pub(super) fn forget_fault(&self) {
-        self.fault.replace(None);
+    /// Forgets the first fault, and returns it: what it was of is taken back.
+    pub(super) fn take_fault(&self) -> Option<Fault> {
+        self.fault.take()
+    }
+
+    /// Keeps a fault, if it is the first.
+    pub(super) fn keep_fault(&self, fault: Fault) {
+        self.fault.borrow_mut().get_or_insert(fault);
     }
 
     /// Returns the first fault, if there is one.
@@ -112,7 +121,7 @@ impl Unanswered {
             // What was sent after it is not done either.
             let rest = self.waiting.take();
             self.octets.set(0);
-            self.fault.borrow_mut().get_or_insert(fault);
+            self.keep_fault(fault);
             // Of a copy that a server does not begin tokio-postgres sends two ends, and takes the answer to the second for
             // that to the next statement.
             let has_copy = oldest.is_copy || rest.iter().any(|it| it.is_copy);
