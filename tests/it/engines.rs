@@ -12,6 +12,7 @@ mod months;
 mod network;
 mod outcome;
 mod packed;
+mod pooled;
 mod pooler;
 mod promotion;
 mod restored;

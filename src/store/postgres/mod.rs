@@ -6,6 +6,8 @@ pub(in crate::store) mod db;
 mod dialect;
 pub(in crate::store) mod faults;
 pub(in crate::store) mod lock;
+mod plan;
+mod pooled;
 pub(in crate::store) mod schema;
 mod session;
 mod sets;

@@ -33,20 +33,31 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(1800);
 /// What a session works with, whatever the server's own settings are. What is asked of many keys is looked up, and not
 /// found by reading a whole table: what is asked lately lies in memory. A client whose host is gone, or that does not take
 /// what it asked for, is given up after half a minute: its locks are then free.
-pub(super) const SETTINGS: &str = "
-    set jit = off;
-    set random_page_cost = 1.1;
-    set work_mem = '16MB';
-    set standard_conforming_strings = on;
-    set client_min_messages = warning;
-    set synchronous_commit = on;
-    set lock_timeout = '20s';
-    set idle_in_transaction_session_timeout = '10min';
-    set tcp_keepalives_idle = 10;
-    set tcp_keepalives_interval = 5;
-    set tcp_keepalives_count = 3;
-    set tcp_user_timeout = '30s';
-    set default_transaction_isolation = 'read committed';";
+pub(super) const SETTINGS: [(&str, &str); 8] = [
+    ("jit", "off"),
+    ("random_page_cost", "1.1"),
+    ("work_mem", "16MB"),
+    ("standard_conforming_strings", "on"),
+    ("client_min_messages", "warning"),
+    ("synchronous_commit", "on"),
+    ("lock_timeout", "20s"),
+    ("idle_in_transaction_session_timeout", "10min"),
+];
+/// Those of a session alone.
+const SESSION_SETTINGS: [(&str, &str); 5] = [
+    ("tcp_keepalives_idle", "10"),
+    ("tcp_keepalives_interval", "5"),
+    ("tcp_keepalives_count", "3"),
+    ("tcp_user_timeout", "30s"),
+    ("default_transaction_isolation", "read committed"),
+];
+
+/// Returns what gives a session its settings, in SQL.
+pub(super) fn settings_of_sessions() -> String {
+    let all = SETTINGS.iter().chain(&SESSION_SETTINGS);
+    all.map(|(name, value)| format!("set {name} = '{value}'; "))
+        .collect()
+}
 
 /// Returns the thread that drives the sockets.
 pub(super) fn runtime() -> Result<&'static Runtime, Fault> {
@@ -100,7 +111,7 @@ fn within<T>(time: Duration, work: impl Future<Output = T>) -> Result<T, Fault> 
 /// A task of the thread that drives the sockets.
 pub(super) type Driver = JoinHandle<Result<(), tokio_postgres::Error>>;
 
-/// Opens a session, which has yet to be given [`SETTINGS`]. Returns it and what drives its socket.
+/// Opens a session, which has yet to be given its settings. Returns it and what drives its socket.
 pub(super) fn connect(server: &ServerUrl) -> Result<(Client, Driver), Fault> {
     let mut config = server.config().clone();
     if config.get_connect_timeout().is_none() {

@@ -16,6 +16,7 @@ use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 
 use crate::store::postgres::db::{Db, Kept};
 use crate::store::postgres::dialect::translate;
+use crate::store::postgres::plan::Plan;
 use crate::store::postgres::values::Element;
 use crate::store::sets::Counts;
 use crate::store::value::{Fault, ValueRef};
@@ -41,7 +42,7 @@ impl Db {
         on_conflict: &str,
         values: &[ValueRef<'_>],
     ) -> Result<(), Fault> {
-        if on_conflict.is_empty() && values.len() >= ROWS_COPIED_MIN * columns.len() {
+        if on_conflict.is_empty() && self.copies(values.len() / columns.len()) {
             let rows = values.chunks_exact(columns.len());
             return self.copy_rows(table, columns, rows.map(|row| row.iter()));
         }
@@ -62,7 +63,7 @@ impl Db {
         (values, shared): (&[ValueRef<'_>], &[ValueRef<'_>]),
     ) -> Result<(), Fault> {
         let own = columns.len() - shared.len();
-        if on_conflict.is_empty() && values.len() >= ROWS_COPIED_MIN * own {
+        if on_conflict.is_empty() && self.copies(values.len() / own) {
             let rows = values.chunks_exact(own);
             return self.copy_rows(table, columns, rows.map(|row| row.iter().chain(shared)));
         }
@@ -71,6 +72,11 @@ impl Db {
             all.extend(row.iter().chain(shared));
         }
         self.insert_rows(table, columns, on_conflict, &all)
+    }
+
+    /// Returns whether so many new rows are copied. Behind a pooler nothing is: a copy is of a prepared statement.
+    fn copies(&self, rows: usize) -> bool {
+        rows >= ROWS_COPIED_MIN && !self.is_pooled()
     }
 
     /// Copies rows that are all new.
@@ -89,9 +95,11 @@ impl Db {
         let parts = encode_rows(rows, &types)?;
         let octets = parts.iter().map(Bytes::len).sum();
         self.alone(|db| {
-            let (client, prepared) = db.prepared(&kept)?;
+            let (client, Plan::Prepared(statement)) = db.prepared(&kept)? else {
+                return Err(Fault::other("a copy of a statement that is not prepared"));
+            };
             db.send_on((octets, true), async move {
-                let mut sink = pin!(client.copy_in::<_, Bytes>(&prepared).await?);
+                let mut sink = pin!(client.copy_in::<_, Bytes>(&statement).await?);
                 for part in parts {
                     poll_fn(|context| sink.as_mut().poll_ready(context)).await?;
                     sink.as_mut().start_send(part)?;
@@ -199,7 +207,7 @@ impl Db {
         let kept = self.kept_or_keep(&sql(&lists))?;
         let width = columns.len();
         for rows in values.chunks(width * ROWS_A_STATEMENT) {
-            let lists = (kept.prepared.params().iter().enumerate())
+            let lists = (kept.plan.parameters().iter().enumerate())
                 .map(|(place, ty)| {
                     let column = rows.iter().skip(place).step_by(width);
                     List::of(column.map(|value| Element(*value)).collect(), ty)
@@ -225,13 +233,16 @@ impl Db {
         if let Some(types) = self.types.borrow().get(&sql) {
             return Ok(Arc::clone(types));
         }
-        let kept = self.keep(&sql, &sql)?;
-        let types: Arc<[Type]> = kept
-            .prepared
-            .columns()
-            .iter()
-            .map(|it| it.type_().clone())
-            .collect();
+        let types = match self.is_pooled() {
+            true => self.column_types(table, columns)?,
+            false => match self.keep(&sql, &sql)?.plan {
+                Plan::Prepared(statement) => {
+                    let columns = statement.columns().iter();
+                    columns.map(|it| it.type_().clone()).collect()
+                }
+                Plan::Whole(_) => return Err(Fault::other("columns without types")),
+            },
+        };
         let mut known: std::cell::RefMut<'_, HashMap<_, _>> = self.types.borrow_mut();
         known.insert(sql, Arc::clone(&types));
         Ok(types)
