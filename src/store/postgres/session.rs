@@ -269,7 +269,7 @@ fn is_of_certificate(fault: &tokio_postgres::Error) -> bool {
 mod tests {
     use std::future::Future;
     use std::pin::pin;
-    use std::task::{Context, Poll, Waker};
+    use std::task::{Context, Waker};
     use std::time::Duration;
 
     use super::{runtime, within};
@@ -282,7 +282,10 @@ mod tests {
         let told = other.block_on(async {
             loop {
                 let one_more = pin!(tokio::task::coop::consume_budget());
-                if let Poll::Pending = one_more.poll(&mut Context::from_waker(Waker::noop())) {
+                if one_more
+                    .poll(&mut Context::from_waker(Waker::noop()))
+                    .is_pending()
+                {
                     break;
                 }
             }
