@@ -498,6 +498,10 @@ impl Db {
 
     /// Prepares a statement in PostgreSQL's words, or finds out its types.
     fn plan(&self, sql: &str) -> Result<Plan, Fault> {
+        if self.is_pooled() && is_of_tables(sql) {
+            // It has no parameters, and `prepare` in SQL does not take it.
+            return Ok(Plan::Whole(Arc::from([])));
+        }
         if self.is_pooled() {
             let mut plans = self.describe(&[sql.to_owned()])?;
             return plans.pop().ok_or_else(Fault::no_row);
@@ -683,6 +687,12 @@ enum Outcome {
 fn is_of_lost_session(fault: &Fault) -> bool {
     let state = fault.state();
     fault.is_away() || state.is_some_and(|it| it.starts_with("57P") || it.starts_with("08"))
+}
+
+/// Returns whether a statement makes a table or takes one away.
+fn is_of_tables(sql: &str) -> bool {
+    let words = ["create", "drop"];
+    words.iter().any(|word| sql.trim_start().starts_with(word))
 }
 
 /// Returns the first value of the last row of an answer.
