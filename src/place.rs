@@ -28,6 +28,8 @@ pub struct ServerUrl {
     ca_file: Option<PathBuf>,
     /// Where this host keeps what it can find out again.
     cache: PathBuf,
+    /// The settings of its `options`, where a pooler gives each transaction another session of the server.
+    pooled: Option<Vec<(String, String)>>,
 }
 
 impl StoreUrl {
@@ -88,7 +90,8 @@ impl From<PathBuf> for StoreUrl {
 }
 
 impl ServerUrl {
-    /// Reads the URL of a database: `postgres://ROLE@HOST[:PORT][,HOST…]/DATABASE[?OPTION=VALUE&…]`.
+    /// Reads the URL of a database: `postgres://ROLE@HOST[:PORT][,HOST…]/DATABASE[?OPTION=VALUE&…]`. With the option
+    /// `pool_mode=transaction` a pooler stands before the server that gives each transaction another session.
     ///
     /// # Errors
     ///
@@ -97,7 +100,8 @@ impl ServerUrl {
         if !text.starts_with("postgres://") && !text.starts_with("postgresql://") {
             return Err("is no URL of the form postgres://ROLE@HOST/DATABASE".to_owned());
         }
-        let config: Config =
+        let (text, is_pooled) = split_pool_mode(text)?;
+        let mut config: Config =
             text.parse().map_err(
                 |fault: tokio_postgres::Error| match std::error::Error::source(&fault) {
                     Some(cause) => format!("is no URL of a PostgreSQL database: {cause}"),
@@ -110,11 +114,22 @@ impl ServerUrl {
         if config.get_dbname().is_none() {
             return Err("names no database".to_owned());
         }
+        let pooled = match is_pooled {
+            true => {
+                let settings = read_options(config.get_options().unwrap_or_default())?;
+                // The pooler would refuse them, or drop them.
+                let (plain, _) = split_off(&text, "options");
+                config = plain.parse().map_err(|_| UNREADABLE.to_owned())?;
+                Some(settings)
+            }
+            false => None,
+        };
         Ok(Self {
             config,
             password_file: None,
             ca_file: None,
             cache,
+            pooled,
         })
     }
 
@@ -149,6 +164,12 @@ impl ServerUrl {
         &self.config
     }
 
+    /// Returns the settings of its `options`, where a pooler gives each transaction another session of the server; `None`
+    /// without one.
+    pub fn pooled(&self) -> Option<&[(String, String)]> {
+        self.pooled.as_deref()
+    }
+
     /// Returns the file of the authorities that the server's certificate must come from; `None` for Mozilla's.
     pub fn ca_file(&self) -> Option<&Path> {
         self.ca_file.as_deref()
@@ -175,6 +196,75 @@ impl ServerUrl {
     }
 }
 
+/// What is said of a URL that cannot be read.
+const UNREADABLE: &str = "is no URL of a PostgreSQL database";
+
+/// Takes `pool_mode` out of a URL's options. Returns the rest, and whether it is `transaction`.
+fn split_pool_mode(text: &str) -> Result<(String, bool), String> {
+    let (text, mode) = split_off(text, "pool_mode");
+    match mode.as_deref() {
+        None | Some("session") => Ok((text, false)),
+        Some("transaction") => Ok((text, true)),
+        Some(mode) => Err(format!(
+            "has pool_mode={mode}: a pooler's mode is session or transaction"
+        )),
+    }
+}
+
+/// Takes an option out of a URL. Returns the rest, and the option's value as it is written.
+fn split_off(text: &str, name: &str) -> (String, Option<String>) {
+    let Some((base, options)) = text.split_once('?') else {
+        return (text.to_owned(), None);
+    };
+    let (mut rest, mut found) = (Vec::new(), None);
+    for option in options.split('&') {
+        match option.split_once('=') {
+            Some((key, value)) if key == name => found = Some(value.to_owned()),
+            _ => rest.push(option),
+        }
+    }
+    let rest = match rest.is_empty() {
+        true => base.to_owned(),
+        false => format!("{base}?{}", rest.join("&")),
+    };
+    (rest, found)
+}
+
+/// Reads the settings of a URL's `options`: `-c NAME=VALUE` or `--NAME=VALUE`, with `\` before a space of a value.
+fn read_options(text: &str) -> Result<Vec<(String, String)>, String> {
+    let mut words = vec![String::new()];
+    let mut letters = text.chars();
+    while let Some(letter) = letters.next() {
+        match letter {
+            '\\' => words
+                .last_mut()
+                .unwrap_or(&mut String::new())
+                .extend(letters.next()),
+            ' ' => words.push(String::new()),
+            letter => words.last_mut().unwrap_or(&mut String::new()).push(letter),
+        }
+    }
+    let mut words = words.into_iter().filter(|it| !it.is_empty());
+    let mut settings = Vec::new();
+    while let Some(word) = words.next() {
+        let setting = match (
+            word.as_str(),
+            word.strip_prefix("--"),
+            word.strip_prefix("-c"),
+        ) {
+            ("-c", ..) => words.next(),
+            (_, Some(setting), _) => Some(setting.to_owned()),
+            (_, _, setting) => setting.map(str::to_owned),
+        };
+        let setting = setting.as_deref().and_then(|it| it.split_once('='));
+        let (name, value) = setting.ok_or_else(|| {
+            format!("has options={text}: through a pooler only -c NAME=VALUE goes")
+        })?;
+        settings.push((name.replace('-', "_"), value.to_owned()));
+    }
+    Ok(settings)
+}
+
 /// Without role, password and options.
 impl fmt::Display for ServerUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -192,5 +282,55 @@ impl fmt::Display for ServerUrl {
             .collect();
         let database = self.config.get_dbname().unwrap_or_default();
         write!(f, "postgres://{}/{database}", hosts.join(","))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(options: &str) -> Result<ServerUrl, String> {
+        let url = format!("postgres://a@127.0.0.1/b{options}");
+        ServerUrl::parse(&url, PathBuf::from("cache"))
+    }
+
+    #[test]
+    fn options_of_a_url_by_a_pooler_of_transactions_are_kept_from_it() {
+        let server = parse("?options=-csearch_path%3Done&pool_mode=transaction&connect_timeout=3");
+        let server = server.expect("sound");
+        let setting = ("search_path".to_owned(), "one".to_owned());
+        assert_eq!(server.pooled(), Some(&[setting][..]));
+        assert_eq!(server.config().get_options(), None);
+        assert_eq!(
+            server.config().get_connect_timeout().map(|it| it.as_secs()),
+            Some(3)
+        );
+        let none = parse("?pool_mode=transaction").expect("sound");
+        assert_eq!(none.pooled(), Some(&[][..]));
+    }
+
+    #[test]
+    fn options_of_another_url_stay_where_they_are() {
+        for mode in ["", "&pool_mode=session"] {
+            let server = parse(&format!("?options=-csearch_path%3Done{mode}")).expect("sound");
+            assert_eq!(server.pooled(), None);
+            assert_eq!(server.config().get_options(), Some("-csearch_path=one"));
+        }
+        let said = parse("?pool_mode=statement").expect_err("no mode of ours");
+        assert!(said.contains("session or transaction"), "{said}");
+    }
+
+    #[test]
+    fn settings_are_read_as_a_server_reads_them() {
+        let read = |text| read_options(text).map(|all| all.into_iter().map(|(a, b)| a + "=" + &b));
+        let read = |text| read(text).map(|all| all.collect::<Vec<_>>().join(";"));
+        let text = r"-c search_path=one,\ public  --lock-timeout=5s -cjit=on";
+        assert_eq!(
+            read(text).as_deref(),
+            Ok("search_path=one, public;lock_timeout=5s;jit=on")
+        );
+        assert_eq!(read("").as_deref(), Ok(""));
+        assert!(read("-d 5").is_err());
+        assert!(read("-c").is_err());
     }
 }

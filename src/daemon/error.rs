@@ -17,7 +17,7 @@ pub enum ServiceError {
     Superseded,
     /// Something between gives the session with the lock to others.
     #[error(
-        "the session that holds the poller's lock is not this process' own: a pooler stands before the server that gives each transaction another session; set pool_mode = session for this database in PgBouncer, or name the server itself in store.url"
+        "the session that holds the poller's lock is not this process' own: a pooler stands before the server that gives each transaction another session; add pool_mode=transaction to the options of store.url, or set pool_mode = session for this database in PgBouncer"
     )]
     Pooled,
     /// A worker panicked.

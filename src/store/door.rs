@@ -137,7 +137,10 @@ impl Db {
 
     /// Takes a part of a transaction back.
     pub(super) fn drop_part(&self) -> Result<(), Fault> {
-        either!(self, db => db.run("rollback to savepoint part; release savepoint part"))
+        match self {
+            Self::Sqlite(db) => db.run("rollback to savepoint part; release savepoint part"),
+            Self::Postgres(db) => db.drop_part(),
+        }
     }
 
     /// Runs statements that take nothing and give nothing, for a test.
@@ -157,6 +160,15 @@ impl Db {
     /// Runs a statement that gives no rows. Returns how many it changed.
     pub(super) fn execute(&self, sql: &str, parameters: impl Parameters) -> Result<usize, Fault> {
         self.prepare(sql)?.execute(parameters)
+    }
+
+    /// Runs a statement that writes, of which nobody asks how many rows it changed. Within a transaction a server is not
+    /// waited for: its fault is that of what is asked next, or of the commit.
+    pub(super) fn write(&self, sql: &str, parameters: impl Parameters) -> Result<(), Fault> {
+        match self {
+            Self::Sqlite(db) => db.prepare(sql)?.execute(parameters).map(|_| ()),
+            Self::Postgres(db) => db.write(sql, parameters),
+        }
     }
 
     /// Runs a statement for one new row. Returns that row's number.

@@ -267,7 +267,8 @@ impl Store {
         // A session that was lost is not opened anew: its server may be away, and another one of the configuration there.
         let is_out = match &self.db {
             Db::Sqlite(_) => false,
-            Db::Postgres(db) => db.is_of_other_schema() || db.is_closed(),
+            // Behind a pooler there may be another server without a session that is lost.
+            Db::Postgres(db) => db.is_of_other_schema() || db.is_closed() || db.is_pooled(),
         };
         Ok(!is_out && !self.is_late()?)
     }

@@ -12,12 +12,14 @@ mod months;
 mod network;
 mod outcome;
 mod packed;
+mod pooled;
 mod pooler;
 mod promotion;
 mod restored;
 mod roles;
 mod standing;
 mod troubles;
+mod unwaited;
 mod watched;
 
 use std::collections::BTreeMap;

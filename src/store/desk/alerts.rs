@@ -211,13 +211,11 @@ impl Desk<'_> {
 
     /// Keeps a number under a name.
     pub fn save_number(&self, name: &str, value: i64) -> Result<(), StoreError> {
-        self.store
-            .run(|db| {
-                let sql = "insert into meta (key, value) values (?1, ?2)
+        self.store.run(|db| {
+            let sql = "insert into meta (key, value) values (?1, ?2)
                            on conflict (key) do update set value = excluded.value";
-                db.execute(sql, params![name, value])
-            })
-            .map(|_| ())
+            db.write(sql, params![name, value])
+        })
     }
 
     /// Forgets the numbers that are kept under names from one on, before another.

@@ -269,8 +269,8 @@ impl Ledger<'_> {
         self.store.run(|db| {
             let sql = "insert into chain (zone_id, kind, version_id, at, root, hash)
                        values (?, ?, ?, ?, ?, ?)";
-            db.execute(sql, params![zone, kind, version_id, head.at, root, hash])
-                .map(|_| hash)
+            db.write(sql, params![zone, kind, version_id, head.at, root, hash])
+                .map(|()| hash)
         })
     }
 

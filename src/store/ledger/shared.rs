@@ -86,7 +86,7 @@ impl Ledger<'_> {
             }
             self.store.run(|db| {
                 let sql = "delete from shared_change where version_id = ?";
-                db.execute(sql, [version_id])
+                db.write(sql, [version_id])
             })?;
         }
         let parts = pack(&owners);

@@ -457,10 +457,9 @@ impl VersionTx<'_> {
                                                    then coalesce(seen_until_at, observed_at)
                                                    else ?2 end
                             where id = ?1";
-                db.execute(sql, params![zone.version_id, draft.observed_at])?;
+                db.write(sql, params![zone.version_id, draft.observed_at])?;
             }
-            db.execute("delete from version where id = ?", [self.writing.id])
-                .map(|_| ())
+            db.write("delete from version where id = ?", [self.writing.id])
         })
     }
 
@@ -526,7 +525,7 @@ impl VersionTx<'_> {
                               drift = case when ?3 > drift then ?3 else drift end,
                               missed_max = coalesce(?4, missed_max), changed_name_count = ?5
                         where id = ?1";
-            db.execute(
+            db.write(
                 sql,
                 params![
                     self.writing.id,
@@ -545,7 +544,7 @@ impl VersionTx<'_> {
                       where v.id = n.version_id and n.at > coalesce(v.seen_until_at, v.observed_at)
                             and n.at < ?2"
                 );
-                db.execute(&sql, params![self.writing.zone.id, self.writing.draft.observed_at])?;
+                db.write(&sql, params![self.writing.zone.id, self.writing.draft.observed_at])?;
             }
             let sql = "update zone
                           set version_id = case when ?7 then ?2 else version_id end,
@@ -583,7 +582,7 @@ impl VersionTx<'_> {
             let sql = "update source
                           set last_event_at = case when last_event_at > ?2 then last_event_at else ?2 end
                         where id = ?1";
-            db.execute(sql, params![self.writing.draft.source, self.writing.draft.observed_at])?;
+            db.write(sql, params![self.writing.draft.source, self.writing.draft.observed_at])?;
             Ok(state)
         })
     }

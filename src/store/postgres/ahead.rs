@@ -14,6 +14,7 @@ use crate::store::migrations::SCHEMA;
 use crate::store::postgres::answers::{Answer, Asked};
 use crate::store::postgres::db::{Db, Kept, SCHEMA_FOUND, Statement, as_sent, number_at};
 use crate::store::postgres::dialect::translate;
+use crate::store::postgres::plan::Plan;
 use crate::store::postgres::schema::{NUMBER, SCHEMA_KEY};
 use crate::store::postgres::session::wait;
 use crate::store::postgres::values::{Read, Sent};
@@ -99,7 +100,10 @@ impl Db {
     /// Tells the server of the transaction that was begun, if it has not heard of it.
     pub(super) fn send_begin(&self) -> Result<(), Fault> {
         match self.ahead.is_unsent.take() {
-            true => wait(self.client()?.batch_execute(BEGIN)),
+            true => {
+                let begin = format!("{BEGIN}{}", self.after_begin());
+                self.answer(self.client()?.batch_execute(&begin))
+            }
             false => Ok(()),
         }
     }
@@ -120,14 +124,17 @@ impl Db {
         texts.push(sql.to_owned());
         let client = self.client()?;
         let translated: Vec<String> = texts.iter().map(|it| translate(it)).collect();
+        if self.is_pooled() {
+            return self.keep_described(sql, texts.iter().zip(&translated), &translated);
+        }
         let mut waiting: Vec<Waiting<'_, _>> = Vec::new();
         for sql in &translated {
             waiting.push(Box::pin(client.prepare(sql)));
         }
-        let prepared = wait(async { Ok(together(waiting).await) })?;
+        let prepared = self.answer(async { Ok(together(waiting).await) })?;
         for ((text, its_sql), prepared) in texts.iter().zip(translated).zip(prepared) {
             match prepared {
-                Ok(prepared) => self.keep_prepared(text, &its_sql, prepared),
+                Ok(prepared) => self.keep_plan(text, &its_sql, Plan::Prepared(prepared)),
                 Err(fault) if text == sql => {
                     return Err(Fault::from(fault).in_statement(&its_sql));
                 }
@@ -136,6 +143,26 @@ impl Db {
             }
         }
         self.kept(sql).ok_or_else(Fault::no_row)
+    }
+
+    /// [`Db::keep_together`] of statements that are not kept prepared.
+    fn keep_described<'t>(
+        &self,
+        sql: &str,
+        texts: impl Iterator<Item = (&'t String, &'t String)>,
+        translated: &[String],
+    ) -> Result<Kept, Fault> {
+        match self.describe(translated) {
+            Ok(plans) => {
+                for ((text, its_sql), plan) in texts.zip(plans) {
+                    self.keep_plan(text, its_sql, plan);
+                }
+                self.kept(sql).ok_or_else(Fault::no_row)
+            }
+            Err(fault) if self.is_in_transaction() && !self.ahead.is_unsent.get() => Err(fault),
+            // One of them cannot be prepared: it tells what is wrong when it is asked itself, if that ever happens.
+            Err(_) => self.keep(sql, &translate(sql)),
+        }
     }
 
     /// Asks a question within a reading, with all that goes along; or returns its answer, which came with an earlier one.
@@ -176,19 +203,20 @@ impl Db {
     /// Asks questions at once, in their order, and begins the transaction before them if the server has not heard of it.
     fn ask_all(&self, all: &[(Kept, Vec<Sent>)]) -> Result<Vec<Result<Vec<Row>, Error>>, Fault> {
         let client = self.client()?;
-        let (mut prepared, mut bound) = (Vec::new(), Vec::new());
+        let begin = format!("{BEGIN}{}", self.after_begin());
+        let (mut plans, mut bound) = (Vec::new(), Vec::new());
         for (kept, sent) in all {
-            prepared.push(self.prepared(kept)?.1);
+            plans.push((self.prepared(kept)?.1, &kept.sql));
             bound.push(as_sent(sent));
         }
         let mut waiting: Vec<Waiting<'_, Vec<Row>>> = Vec::with_capacity(all.len() + 1);
         if self.ahead.is_unsent.take() {
-            let begin = async { client.batch_execute(BEGIN).await.map(|()| Vec::new()) };
+            let begin = async { client.batch_execute(&begin).await.map(|()| Vec::new()) };
             waiting.push(Box::pin(begin));
         }
         let begins = waiting.len();
-        for (prepared, sent) in prepared.iter().zip(&bound) {
-            waiting.push(Box::pin(client.query(prepared, sent)));
+        for ((plan, sql), sent) in plans.iter().zip(&bound) {
+            waiting.push(Box::pin(plan.query(&client, sql, sent)));
         }
         self.count_call();
         let mut done = wait(async { Ok(together(waiting).await) })?;
@@ -243,9 +271,10 @@ impl Db {
         if !self.ahead.checks_schema.get() || !self.ahead.is_unsent.get() {
             return fault;
         }
-        let found = self
-            .client()
-            .and_then(|client| wait(client.simple_query(SCHEMA_FOUND)));
+        let found = self.client().and_then(|client| {
+            let sql = format!("{}{SCHEMA_FOUND}", self.before_message());
+            wait(client.simple_query(&sql))
+        });
         match found.ok().and_then(|it| number_at(0, &it)) {
             Some(found) => self.take_schema(found).err().unwrap_or(fault),
             None => fault,

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::future::Future;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::thread;
@@ -12,7 +13,11 @@ use tokio_postgres::{Client, SimpleQueryMessage, SimpleQueryRow};
 
 use crate::place::ServerUrl;
 use crate::store::postgres::answers::Ahead;
-use crate::store::postgres::session::{GREETING_TIMEOUT, SETTINGS, connect, wait, wait_at_most};
+use crate::store::postgres::plan::{Plan, settings_of_transactions, typed};
+use crate::store::postgres::session::{
+    Driver, GREETING_TIMEOUT, connect, settings_of_sessions, wait, wait_at_most, wait_for_task,
+};
+use crate::store::postgres::unanswered::Unanswered;
 use crate::store::postgres::values::{Read, Sent};
 use crate::store::value::{Fault, Parameters, ValueRef};
 
@@ -50,7 +55,25 @@ struct Server {
     own_processes: Vec<String>,
 }
 
+/// Asks which server it is. A standby has no timeline here: it is never written.
+const SERVER: &str = "lpad(to_hex((select system_identifier from pg_control_system())), 16, '0')
+        || lpad(case when pg_is_in_recovery() then '0'
+                else substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) end, 16, '0')
+        || coalesce((select string_agg(' ' || pid, '') from pg_stat_activity
+                      where datid is null and usesysid is null), '')";
+
 impl Server {
+    /// Reads what was answered to [`SERVER`].
+    fn read(answer: Option<&str>) -> Result<Self, Fault> {
+        let mut words = answer.unwrap_or_default().split(' ');
+        let life = words.next();
+        let life = life.and_then(|word| u128::from_str_radix(word, 16).ok());
+        Ok(Self {
+            life: life.map(u128::to_be_bytes).ok_or_else(Fault::no_row)?,
+            own_processes: words.map(str::to_owned).collect(),
+        })
+    }
+
     /// Returns whether it is the same one, without a crash or a promotion between them. If not, numbers of transactions
     /// may have come again.
     fn is_still(&self, before: &Self) -> bool {
@@ -63,7 +86,11 @@ impl Server {
 pub(in crate::store) struct Db {
     /// How the server is reached again when the session was lost; `None` if it must not be.
     again: Option<ServerUrl>,
+    /// What each transaction begins with, where a pooler gives each another session of the server.
+    pub(super) local: Option<Box<str>>,
     client: RefCell<Arc<Client>>,
+    /// Drives the session's socket.
+    driver: Cell<Option<Driver>>,
     /// How often the session was opened.
     sessions: Cell<u64>,
     /// The server that the session is of.
@@ -72,7 +99,7 @@ pub(in crate::store) struct Db {
     is_elsewhere: Cell<bool>,
     /// The server's number of the transaction that writes.
     writing: Cell<Option<u64>>,
-    /// Statements that are prepared, by their texts.
+    /// Statements that are prepared, or whose types are known, by their texts.
     kept: RefCell<HashMap<String, Kept>>,
     /// The types of the columns of sets, by the texts that ask for them.
     pub(super) types: RefCell<HashMap<String, Arc<[Type]>>>,
@@ -89,6 +116,8 @@ pub(in crate::store) struct Db {
     pub(super) is_of_other_schema: Cell<bool>,
     /// What goes with the next question.
     pub(super) ahead: Ahead,
+    /// What was sent and is not answered yet.
+    pub(super) unanswered: Unanswered,
     call_count: Cell<u64>,
     cursor_count: Cell<u64>,
 }
@@ -100,7 +129,7 @@ pub(super) struct Kept {
     pub(super) sql: Arc<str>,
     /// The session that has it.
     session: u64,
-    pub(super) prepared: tokio_postgres::Statement,
+    pub(super) plan: Plan,
 }
 
 /// A statement that is prepared.
@@ -143,11 +172,14 @@ impl Db {
 
     /// Opens a session that ends for good when it is lost.
     pub(super) fn open_once(server: &ServerUrl) -> Result<Self, Fault> {
-        let client = connect(server)?;
-        let met = greet(&client)?;
+        let (client, driver) = connect(server)?;
+        let local = settings_of_transactions(server);
+        let met = greet(&client, local.is_some())?;
         Ok(Self {
             again: None,
+            local,
             client: RefCell::new(Arc::new(client)),
+            driver: Cell::new(Some(driver)),
             sessions: Cell::new(1),
             server: RefCell::new(met),
             is_elsewhere: Cell::new(false),
@@ -161,6 +193,7 @@ impl Db {
             loading: Cell::new(None),
             is_of_other_schema: Cell::new(false),
             ahead: Ahead::default(),
+            unanswered: Unanswered::default(),
             call_count: Cell::new(0),
             cursor_count: Cell::new(0),
         })
@@ -175,9 +208,9 @@ impl Db {
         let Some(server) = &self.again else {
             return Ok(client);
         };
-        let client = connect(server)?;
-        let met = greet(&client)?;
-        Ok(self.take_over(client, met))
+        let (client, driver) = connect(server)?;
+        let met = greet(&client, self.is_pooled())?;
+        Ok(self.take_over(client, driver, met))
     }
 
     /// Returns the session as it is, open or lost.
@@ -191,8 +224,9 @@ impl Db {
     }
 
     /// Goes on with another session.
-    fn take_over(&self, client: Client, met: Server) -> Arc<Client> {
+    fn take_over(&self, client: Client, driver: Driver, met: Server) -> Arc<Client> {
         let client = Arc::new(client);
+        self.driver.set(Some(driver));
         self.client.replace(Arc::clone(&client));
         self.kept.borrow_mut().clear();
         self.sessions.set(self.sessions.get() + 1);
@@ -246,14 +280,19 @@ impl Db {
         // One message: its answers come with the turn. What is read is as whoever had the turn before left it: a
         // statement of its own.
         let sql = format!(
-            "begin;
+            "{};
              select set_config('idle_in_transaction_session_timeout', '{IDLE_WRITER}', true),
                     pg_advisory_xact_lock({});
-             select pg_current_xact_id(){}",
+             select pg_current_xact_id(), {}, {}",
+            self.begin_to_write(),
             lock_key(WRITERS),
             match self.has_tables.get() {
-                true => format!(", ({SCHEMA_FOUND})"),
-                false => String::new(),
+                true => format!("({SCHEMA_FOUND})"),
+                false => "null".to_owned(),
+            },
+            match self.is_pooled() {
+                true => SERVER,
+                false => "null",
             }
         );
         let client = self.client()?;
@@ -264,13 +303,32 @@ impl Db {
         }
         self.count_call();
         self.is_in_transaction.set(true);
-        let begun = wait(client.simple_query(&sql));
+        let begun = self.answer(client.simple_query(&sql));
         if begun.is_err() {
             let _ = self.roll_back();
         }
         let begun = begun?;
-        self.writing.set(number_in(&begun));
+        self.writing.set(number_at(0, &begun));
         self.schema.set(number_at(1, &begun));
+        match self.is_pooled() {
+            true => self.look_where(&begun),
+            false => Ok(()),
+        }
+    }
+
+    /// Looks which server a pooler has given the transaction that was begun: another one than before, or one that has
+    /// crashed meanwhile, is noted as it is with a session that is opened anew.
+    fn look_where(&self, begun: &[SimpleQueryMessage]) -> Result<(), Fault> {
+        let met = Server::read(last_row(begun).and_then(|row| row.try_get(2).ok()?))?;
+        let is_elsewhere = met.life != self.life();
+        if !met.is_still(&self.server.borrow()) {
+            self.sessions.set(self.sessions.get() + 1);
+        }
+        self.server.replace(met);
+        if is_elsewhere {
+            let _ = self.roll_back();
+            return Err(Fault::elsewhere());
+        }
         Ok(())
     }
 
@@ -278,12 +336,17 @@ impl Db {
     /// who writes the same rows meanwhile waits for it.
     pub(in crate::store) fn begin_trial(&self) -> Result<(), Fault> {
         // Meanwhile primaries are asked, which takes what they take.
-        self.run("begin; set local idle_in_transaction_session_timeout = '1h'")?;
+        let begin = format!(
+            "{}; set local idle_in_transaction_session_timeout = '1h'",
+            self.begin_to_write()
+        );
+        self.count_call();
+        self.answer(self.client()?.batch_execute(&begin))?;
         self.is_trial.set(true);
         Ok(())
     }
 
-    /// Notes that a transaction is open of which the server is yet to hear.
+    /// Notes that a transaction is open, or that one is of which the server is yet to hear.
     pub(super) fn begin_unsent(&self) {
         self.is_in_transaction.set(true);
     }
@@ -304,14 +367,21 @@ impl Db {
         self.schema.set(None);
         let done = match self.is_trial.get() {
             true => self.run("release savepoint trial"),
-            false => self.run("commit"),
+            // Of a transaction in which a statement failed a server makes a rollback of a commit, and says that it is done:
+            // it fails instead.
+            false => self.run("select 1; commit"),
         };
         self.is_in_transaction.set(false);
+        self.unanswered.take_fault();
         match (done, writing) {
             (Err(fault), Some(number)) if is_of_lost_session(&fault) => {
                 self.find_out(number, fault)
             }
-            (done, _) => done,
+            (Err(fault), _) => {
+                let _ = self.roll_back();
+                Err(fault)
+            }
+            (Ok(()), _) => Ok(()),
         }
     }
 
@@ -339,8 +409,8 @@ impl Db {
 
     /// Asks in a new session what became of a transaction, and goes on with that session.
     fn ask_for(&self, number: u64, server: &ServerUrl) -> Result<Outcome, Fault> {
-        let client = connect(server)?;
-        let met = greet(&client)?;
+        let (client, driver) = connect(server)?;
+        let met = greet(&client, self.is_pooled())?;
         let is_same = met.is_still(&self.server.borrow());
         let sql = format!("select pg_xact_status('{number}'::xid8)");
         let answer = wait_at_most(GREETING_TIMEOUT, client.simple_query(&sql));
@@ -357,7 +427,7 @@ impl Db {
                 _ => Outcome::NobodyKnows,
             },
         };
-        self.take_over(client, met);
+        self.take_over(client, driver, met);
         Ok(outcome)
     }
 
@@ -370,28 +440,34 @@ impl Db {
         if self.end_reading() {
             return Ok(());
         }
+        self.forget_unanswered();
         if self.client.borrow().is_closed() {
             // The server takes it back.
             return Ok(());
         }
-        match self.is_trial.get() {
-            true => self.run("rollback to savepoint trial; release savepoint trial"),
-            false => self.run("rollback"),
-        }
+        self.count_call();
+        let sql = match self.is_trial.get() {
+            true => "rollback to savepoint trial; release savepoint trial",
+            false => "rollback",
+        };
+        self.answer(self.client()?.batch_execute(sql))
     }
 
     /// Runs statements that take nothing and give nothing.
     pub(in crate::store) fn run(&self, sql: &str) -> Result<(), Fault> {
         self.send_begin()?;
         self.count_call();
-        wait(self.client()?.batch_execute(sql))
+        let sql = format!("{}{sql}", self.before_writing());
+        self.answer(self.client()?.batch_execute(&sql))
     }
 
     /// Runs statements that are answered at once. Returns the first word of the last row.
     pub(super) fn ask_quickly(&self, sql: &str) -> Result<Option<String>, Fault> {
         self.send_begin()?;
         self.count_call();
-        let answer = wait_at_most(GREETING_TIMEOUT, self.client()?.simple_query(sql))?;
+        let sql = format!("{}{sql}", self.before_message());
+        let answer = wait_at_most(GREETING_TIMEOUT, self.client()?.simple_query(&sql));
+        let answer = self.waited_for(answer)?;
         Ok(word_in(&answer).map(str::to_owned))
     }
 
@@ -415,18 +491,31 @@ impl Db {
 
     /// Prepares a statement in PostgreSQL's words and keeps it under a text.
     pub(super) fn keep(&self, key: &str, sql: &str) -> Result<Kept, Fault> {
-        let prepared =
-            wait(self.client()?.prepare(sql)).map_err(|fault| fault.in_statement(sql))?;
-        self.keep_prepared(key, sql, prepared);
+        let plan = self.plan(sql).map_err(|fault| fault.in_statement(sql))?;
+        self.keep_plan(key, sql, plan);
         self.kept(key).ok_or_else(Fault::no_row)
     }
 
+    /// Prepares a statement in PostgreSQL's words, or finds out its types.
+    fn plan(&self, sql: &str) -> Result<Plan, Fault> {
+        if self.is_pooled() && is_of_tables(sql) {
+            // It has no parameters, and `prepare` in SQL does not take it.
+            return Ok(Plan::Whole(Arc::from([])));
+        }
+        if self.is_pooled() {
+            let mut plans = self.describe(&[sql.to_owned()])?;
+            return plans.pop().ok_or_else(Fault::no_row);
+        }
+        let prepared = wait(self.client()?.prepare(sql));
+        self.waited_for(prepared).map(Plan::Prepared)
+    }
+
     /// Keeps a statement under a text.
-    pub(super) fn keep_prepared(&self, key: &str, sql: &str, prepared: tokio_postgres::Statement) {
+    pub(super) fn keep_plan(&self, key: &str, sql: &str, plan: Plan) {
         let made = Kept {
             sql: sql.into(),
             session: self.sessions.get(),
-            prepared,
+            plan,
         };
         let mut kept = self.kept.borrow_mut();
         if kept.len() >= KEPT_MAX {
@@ -477,24 +566,108 @@ impl Db {
     }
 
     /// Returns a statement as the session has it: one that was opened anew since has to prepare it again.
-    pub(super) fn prepared(
-        &self,
-        kept: &Kept,
-    ) -> Result<(Arc<Client>, tokio_postgres::Statement), Fault> {
+    pub(super) fn prepared(&self, kept: &Kept) -> Result<(Arc<Client>, Plan), Fault> {
         let client = self.client()?;
-        let prepared = match kept.session == self.sessions.get() {
-            true => kept.prepared.clone(),
-            false => wait(client.prepare(&kept.sql))?,
+        let plan = match &kept.plan {
+            Plan::Prepared(_) if kept.session != self.sessions.get() => {
+                Plan::Prepared(self.answer(client.prepare(&kept.sql))?)
+            }
+            plan => plan.clone(),
         };
-        Ok((client, prepared))
+        Ok((client, plan))
     }
 
     /// Runs a prepared statement. Returns how many rows it changed.
     pub(super) fn send(&self, kept: &Kept, sent: &[&(dyn ToSql + Sync)]) -> Result<u64, Fault> {
         self.send_begin()?;
         self.count_call();
-        let (client, prepared) = self.prepared(kept)?;
-        wait(client.execute(&prepared, sent))
+        let (client, plan) = self.prepared(kept)?;
+        self.answer(plan.execute(&client, &kept.sql, sent))
+    }
+}
+
+impl Db {
+    /// Waits for an answer. What was sent before is answered then, too; its fault is the cause of what fails after it.
+    pub(super) fn answer<T>(
+        &self,
+        answer: impl Future<Output = Result<T, tokio_postgres::Error>>,
+    ) -> Result<T, Fault> {
+        self.waited_for(wait(answer))
+    }
+
+    /// [`Db::answer`] of an answer that is there.
+    fn waited_for<T>(&self, answer: Result<T, Fault>) -> Result<T, Fault> {
+        self.in_order(self.unanswered.settle()).and(answer)
+    }
+
+    /// Sends a statement of so many octets, whether a copy, whose answer nobody waits for now. Within a transaction that
+    /// writes.
+    pub(super) fn send_on(
+        &self,
+        (octets, is_copy): (usize, bool),
+        sending: impl Future<Output = Result<(), tokio_postgres::Error>> + Send + 'static,
+    ) -> Result<(), Fault> {
+        self.count_call();
+        self.in_order(self.unanswered.send((octets, is_copy), sending))
+    }
+
+    /// Ends the session where its answers can no longer be told apart. What is open in it is taken back by the server.
+    fn in_order(&self, settled: Result<(), Fault>) -> Result<(), Fault> {
+        if self.unanswered.is_confused()
+            && let Some(driver) = self.driver.take()
+        {
+            driver.abort();
+            // It is closed as soon as that has ended.
+            let _ = wait_for_task(driver);
+        }
+        settled
+    }
+
+    /// Waits for all that was sent and forgets its faults: it is about to be taken back.
+    fn forget_unanswered(&self) {
+        let _ = self.in_order(self.unanswered.settle());
+        self.unanswered.take_fault();
+    }
+
+    /// Sends a prepared statement whose answer nobody waits for now.
+    pub(super) fn send_unanswered<T: ToSql + Sync + Send + 'static>(
+        &self,
+        kept: &Kept,
+        octets: usize,
+        sent: Vec<T>,
+    ) -> Result<(), Fault> {
+        self.send_begin()?;
+        let (client, plan) = self.prepared(kept)?;
+        let sql = Arc::clone(&kept.sql);
+        self.send_on((octets, false), async move {
+            let sent: Vec<_> = sent.iter().map(|it| it as &(dyn ToSql + Sync)).collect();
+            plan.execute(&client, &sql, &sent).await.map(|_| ())
+        })
+    }
+
+    /// Runs a statement that writes, and that nobody waits for: its fault is one of what comes next.
+    pub(in crate::store) fn write(
+        &self,
+        sql: &str,
+        parameters: impl Parameters,
+    ) -> Result<(), Fault> {
+        let statement = self.prepare(sql)?;
+        let sent = Statement::bound(parameters)?;
+        statement.check(&sent)?;
+        let octets = size_of_val(&sent[..]) + sent.iter().map(Sent::octets).sum::<usize>();
+        self.alone(|db| db.send_unanswered(&statement.kept, octets, sent))
+    }
+
+    /// Takes a part of a transaction back. Where that fails nothing of the transaction can be committed.
+    pub(in crate::store) fn drop_part(&self) -> Result<(), Fault> {
+        let _ = self.in_order(self.unanswered.settle());
+        let first = self.unanswered.take_fault();
+        let done = self.run("rollback to savepoint part; release savepoint part");
+        if let Err(fault) = &done {
+            let first = first.unwrap_or_else(|| fault.clone());
+            self.unanswered.keep_fault(first);
+        }
+        done
     }
 }
 
@@ -516,6 +689,12 @@ fn is_of_lost_session(fault: &Fault) -> bool {
     fault.is_away() || state.is_some_and(|it| it.starts_with("57P") || it.starts_with("08"))
 }
 
+/// Returns whether a statement makes a table or takes one away.
+fn is_of_tables(sql: &str) -> bool {
+    let words = ["create", "drop"];
+    words.iter().any(|word| sql.trim_start().starts_with(word))
+}
+
 /// Returns the first value of the last row of an answer.
 fn word_in(answer: &[SimpleQueryMessage]) -> Option<&str> {
     last_row(answer)?.try_get(0).ok().flatten()
@@ -530,36 +709,21 @@ fn last_row(answer: &[SimpleQueryMessage]) -> Option<&SimpleQueryRow> {
     rows.last()
 }
 
-/// [`word_in`] that is a number.
-fn number_in(answer: &[SimpleQueryMessage]) -> Option<u64> {
-    number_at(0, answer)
-}
-
 /// Returns the number at a place of the last row of an answer.
 pub(super) fn number_at<T: FromStr>(place: usize, answer: &[SimpleQueryMessage]) -> Option<T> {
     let row = last_row(answer).filter(|row| place < row.len())?;
     row.try_get(place).ok().flatten()?.parse().ok()
 }
 
-/// Gives a session its settings, and returns the server that it is of. A standby has no timeline here: it is never written.
-fn greet(client: &Client) -> Result<Server, Fault> {
-    let sql = format!(
-        "{SETTINGS}
-               select lpad(to_hex((select system_identifier from pg_control_system())), 16, '0')
-                      || lpad(case when pg_is_in_recovery() then '0'
-                              else substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) end, 16, '0')
-                      || coalesce((select string_agg(' ' || pid, '') from pg_stat_activity
-                                    where datid is null and usesysid is null), '')"
-    );
+/// Gives a session its settings, unless it is another one at each transaction, and returns the server that it is of.
+fn greet(client: &Client, is_pooled: bool) -> Result<Server, Fault> {
+    let settings = match is_pooled {
+        true => String::new(),
+        false => settings_of_sessions(),
+    };
+    let sql = format!("{settings}select {SERVER}");
     let answer = wait_at_most(GREETING_TIMEOUT, client.simple_query(&sql))?;
-    let mut words = word_in(&answer).unwrap_or_default().split(' ');
-    let life = words
-        .next()
-        .and_then(|word| u128::from_str_radix(word, 16).ok());
-    Ok(Server {
-        life: life.map(u128::to_be_bytes).ok_or_else(Fault::no_row)?,
-        own_processes: words.map(str::to_owned).collect(),
-    })
+    Server::read(word_in(&answer))
 }
 
 impl Kept {
@@ -582,7 +746,7 @@ impl Statement<'_> {
 
     /// Checks that there are as many parameters as it has.
     fn check(&self, sent: &[Sent]) -> Result<(), Fault> {
-        let (there, wanted) = (sent.len(), self.kept.prepared.params().len());
+        let (there, wanted) = (sent.len(), self.kept.plan.parameters().len());
         match there == wanted {
             true => Ok(()),
             false => Err(Fault::other(format!(
@@ -611,8 +775,11 @@ impl Statement<'_> {
         self.check(&sent)?;
         let query = |db: &Db| {
             db.count_call();
-            let (client, prepared) = db.prepared(&self.kept)?;
-            wait(client.query(&prepared, &as_sent(&sent)))
+            let (client, plan) = db.prepared(&self.kept)?;
+            db.ask_alone(
+                &client,
+                plan.query(&client, &self.kept.sql, &as_sent(&sent)),
+            )
         };
         let rows = match self.writes {
             true => self.db.alone(query)?,
@@ -643,11 +810,9 @@ impl Statement<'_> {
         let sql = format!("declare {name} no scroll cursor for {}", self.kept.sql);
         self.db.count_call();
         let client = self.db.client()?;
-        let types: Vec<(&(dyn ToSql + Sync), Type)> = as_sent(&sent)
-            .into_iter()
-            .zip(self.kept.prepared.params().iter().cloned())
-            .collect();
-        wait(client.query_typed(&sql, &types))?;
+        let sent = as_sent(&sent);
+        let sent = typed(self.kept.plan.parameters(), &sent);
+        self.db.answer(client.query_typed(&sql, &sent))?;
         let mut rows = Rows {
             rows: Vec::new().into_iter(),
             current: None,
@@ -682,7 +847,8 @@ impl Rows<'_> {
         };
         let sql = format!("fetch {ROWS_A_FETCH} from {}", cursor.name);
         cursor.db.count_call();
-        let rows = wait(cursor.db.client()?.query_typed(&sql, &[]))?;
+        let answer = cursor.db.client()?;
+        let rows = cursor.db.answer(answer.query_typed(&sql, &[]))?;
         if rows.len() < ROWS_A_FETCH {
             self.cursor = None;
         }

@@ -118,10 +118,10 @@ pub(in crate::store) fn cure(fault: &Fault) -> String {
             return "renew the server's certificate (`openssl x509 -noout -dates -subject` shows it), or name the authority that signed it in store.ca_file".to_owned();
         }
         Some(Trouble::Pooled) => {
-            return "set pool_mode = session for this database in PgBouncer, or name the server itself in store.url: fluxwatch keeps statements and a lock in its session".to_owned();
+            return "add pool_mode=transaction to the options of store.url (postgres://…?pool_mode=transaction), or set pool_mode = session for this database in PgBouncer: fluxwatch otherwise keeps statements and a lock in its session".to_owned();
         }
         Some(Trouble::Pooler) => {
-            return "set ignore_startup_parameters = options in PgBouncer, and the schema by `alter role … set search_path = …`".to_owned();
+            return "add pool_mode=transaction to the options of store.url, which sends them with each transaction; or set ignore_startup_parameters = options in PgBouncer, and the schema by `alter role … set search_path = …`".to_owned();
         }
         Some(Trouble::Elsewhere) => {
             return "run the command again; the service does by itself".to_owned();

@@ -4,7 +4,7 @@
 //! word: so the lock of a poller that is stopped, or whose way to the server is cut, is free again. A second poller that
 //! waits for it takes over then. A poller whose session was lost takes the lock again, or hears that another has it. The
 //! lock saves work and nothing else: a version is only stored on top of the one that it was compared with, whoever
-//! stores it.
+//! stores it. Where a pooler gives each transaction another session it is a lock of a transaction that stays open.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -121,7 +121,9 @@ impl Drop for PollerSession {
 fn draw_token(server: &ServerUrl) -> Result<String, Fault> {
     let db = Db::open_once(server)?;
     db.require_schema()?;
-    refuse_pooler(&db, server)?;
+    if !db.is_pooled() {
+        refuse_pooler(&db, server)?;
+    }
     let drawn = db.ask_quickly("select left(gen_random_uuid()::text, 4)")?;
     drawn.ok_or_else(Fault::no_row)
 }
@@ -144,9 +146,18 @@ fn refuse_pooler(first: &Db, server: &ServerUrl) -> Result<(), Fault> {
 fn lock(server: &ServerUrl, token: &str) -> Result<Option<Db>, Fault> {
     let db = Db::open_once(server)?;
     let key = lock_key(POLLERS);
-    let take = format!(
-        "set idle_session_timeout = '{SILENCE}'; select pg_try_advisory_lock({key})::integer"
-    );
+    let take = match db.is_pooled() {
+        false => format!(
+            "set idle_session_timeout = '{SILENCE}'; select pg_try_advisory_lock({key})::integer"
+        ),
+        // A transaction that stays open has its session for itself. It holds nothing back: it has no number, and between
+        // two of its statements it sees no state.
+        true => format!(
+            "rollback; begin{}; set local idle_in_transaction_session_timeout = '{SILENCE}';
+             select pg_try_advisory_xact_lock({key})::integer",
+            db.after_begin()
+        ),
+    };
     let until = Instant::now() + END_WITHIN;
     while db.ask_quickly(&take)?.as_deref() != Some("1") {
         // A session of this holder's that was lost, and of which the server does not know that yet.
@@ -156,14 +167,23 @@ fn lock(server: &ServerUrl, token: &str) -> Result<Option<Db>, Fault> {
             is_the_lock("l")
         );
         if Instant::now() >= until || db.ask_quickly(&own)?.as_deref() == Some("0") {
+            if db.is_pooled() {
+                // A pooler ends the session of whoever leaves in a transaction, and would open one for each attempt.
+                db.ask_quickly("rollback")?;
+            }
             return Ok(None);
         }
         thread::sleep(ASK_EVERY / 10);
     }
+    if db.is_pooled() {
+        // What is asked from here on takes the transaction as it is, with how long it may be silent.
+        db.begin_unsent();
+    }
     let name = this_process().replace('\'', "?");
     let named = format!(
         "select set_config('application_name',
-                'fluxwatch {name} ' || extract(epoch from clock_timestamp())::bigint || ' {token}', false)"
+                'fluxwatch {name} ' || extract(epoch from clock_timestamp())::bigint || ' {token}', {})",
+        db.is_pooled()
     );
     db.ask_quickly(&named)?;
     Ok(Some(db))

@@ -19,13 +19,15 @@ const ROWS_AT_A_TIME: usize = 50_000;
 
 /// How the tables lie, beside what they say: what [`TABLES`] has from the start, and older databases get, in order. Not a
 /// schema, since every program works with each of them.
-const LAYOUTS: [&str; 2] = [
+const LAYOUTS: [&str; 3] = [
     // An index that knows of a count is written anew with each count; and a zone need not be looked up for every owner.
     "drop index if exists popularity_nothing;
      alter table popularity set (fillfactor = 80);
      alter table owner drop constraint if exists owner_zone_id_fkey",
     // They were of the data as it lies. Made anew by `Db::set_reverse_index`, if they are wanted.
     "drop index if exists record_by_host, past_by_host",
+    // A version may change every count of a page: with room for all of them none needs another place in the index.
+    "alter table popularity set (fillfactor = 50)",
 ];
 /// The key in `meta` of how many of [`LAYOUTS`] a database has.
 pub(in crate::store) const LAYOUT: &str = "layout";

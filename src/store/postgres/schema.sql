@@ -352,14 +352,14 @@ create table confirmation (
     next_at bigint not null
 );
 
--- Counts are changed all the time. A page with room, and no index that knows of the count, let a row be written anew in
--- place.
+-- Counts are changed all the time. A page with room for all its rows once more, and no index that knows of the count, let
+-- each be written anew in place.
 create table popularity (
     user_of bigint not null,
     week bigint not null,
     count bigint not null,
     primary key (user_of, week)
-) with (fillfactor = 80);
+) with (fillfactor = 50);
 
 create table nameserver_cut (
     owner_id bigint primary key,

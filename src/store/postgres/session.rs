@@ -12,6 +12,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::runtime::{Builder, Runtime};
+use tokio::task::{JoinHandle, unconstrained};
 use tokio_postgres::config::SslMode;
 use tokio_postgres::{Client, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -32,23 +33,34 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(1800);
 /// What a session works with, whatever the server's own settings are. What is asked of many keys is looked up, and not
 /// found by reading a whole table: what is asked lately lies in memory. A client whose host is gone, or that does not take
 /// what it asked for, is given up after half a minute: its locks are then free.
-pub(super) const SETTINGS: &str = "
-    set jit = off;
-    set random_page_cost = 1.1;
-    set work_mem = '16MB';
-    set standard_conforming_strings = on;
-    set client_min_messages = warning;
-    set synchronous_commit = on;
-    set lock_timeout = '20s';
-    set idle_in_transaction_session_timeout = '10min';
-    set tcp_keepalives_idle = 10;
-    set tcp_keepalives_interval = 5;
-    set tcp_keepalives_count = 3;
-    set tcp_user_timeout = '30s';
-    set default_transaction_isolation = 'read committed';";
+pub(super) const SETTINGS: [(&str, &str); 8] = [
+    ("jit", "off"),
+    ("random_page_cost", "1.1"),
+    ("work_mem", "16MB"),
+    ("standard_conforming_strings", "on"),
+    ("client_min_messages", "warning"),
+    ("synchronous_commit", "on"),
+    ("lock_timeout", "20s"),
+    ("idle_in_transaction_session_timeout", "10min"),
+];
+/// Those of a session alone.
+const SESSION_SETTINGS: [(&str, &str); 5] = [
+    ("tcp_keepalives_idle", "10"),
+    ("tcp_keepalives_interval", "5"),
+    ("tcp_keepalives_count", "3"),
+    ("tcp_user_timeout", "30s"),
+    ("default_transaction_isolation", "read committed"),
+];
+
+/// Returns what gives a session its settings, in SQL.
+pub(super) fn settings_of_sessions() -> String {
+    let all = SETTINGS.iter().chain(&SESSION_SETTINGS);
+    all.map(|(name, value)| format!("set {name} = '{value}'; "))
+        .collect()
+}
 
 /// Returns the thread that drives the sockets.
-fn runtime() -> Result<&'static Runtime, Fault> {
+pub(super) fn runtime() -> Result<&'static Runtime, Fault> {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
     if let Some(runtime) = RUNTIME.get() {
         return Ok(runtime);
@@ -75,20 +87,32 @@ pub(super) fn wait_at_most<T>(
     time: Duration,
     answer: impl Future<Output = Result<T, tokio_postgres::Error>>,
 ) -> Result<T, Fault> {
-    let _inside = runtime()?.enter();
-    // It is made inside of the runtime, and only there.
-    let answer = async { tokio::time::timeout(time, answer).await };
-    match pollster::block_on(answer) {
+    within(time, answer)?.map_err(Fault::from)
+}
+
+/// Waits for a task that waits for an answer.
+pub(super) fn wait_for_task(task: Driver) -> Result<(), Fault> {
+    match within(ANSWER_TIMEOUT, task)? {
         Ok(answer) => answer.map_err(Fault::from),
-        Err(_) => Err(Fault::away(format!(
-            "no answer within {} s",
-            time.as_secs()
-        ))),
+        Err(fault) => Err(Fault::away(fault.to_string())),
     }
 }
 
-/// Opens a session, which has yet to be given [`SETTINGS`].
-pub(super) fn connect(server: &ServerUrl) -> Result<Client, Fault> {
+/// Waits for what may take so long.
+fn within<T>(time: Duration, work: impl Future<Output = T>) -> Result<T, Fault> {
+    let _inside = runtime()?.enter();
+    // It is made inside of the runtime, and only there. Who waits may himself be a task of another runtime that has not
+    // rested for long: such a one would never be told that a task of ours has ended.
+    let work = unconstrained(async { tokio::time::timeout(time, work).await });
+    pollster::block_on(work)
+        .map_err(|_| Fault::away(format!("no answer within {} s", time.as_secs())))
+}
+
+/// A task of the thread that drives the sockets.
+pub(super) type Driver = JoinHandle<Result<(), tokio_postgres::Error>>;
+
+/// Opens a session, which has yet to be given its settings. Returns it and what drives its socket.
+pub(super) fn connect(server: &ServerUrl) -> Result<(Client, Driver), Fault> {
     let mut config = server.config().clone();
     if config.get_connect_timeout().is_none() {
         config.connect_timeout(CONNECT_TIMEOUT);
@@ -110,14 +134,12 @@ pub(super) fn connect(server: &ServerUrl) -> Result<Client, Fault> {
     if is_plain {
         config.ssl_mode(SslMode::Disable);
         let (client, connection) = wait_at_most(most, config.connect(NoTls))?;
-        runtime()?.spawn(connection);
-        Ok(client)
+        Ok((client, runtime()?.spawn(connection)))
     } else {
         config.ssl_mode(SslMode::Require);
         let tls = MakeRustlsConnect::new(tls_config(server)?);
         let (client, connection) = wait_at_most(most, config.connect(tls))?;
-        runtime()?.spawn(connection);
-        Ok(client)
+        Ok((client, runtime()?.spawn(connection)))
     }
 }
 
@@ -241,4 +263,35 @@ fn is_of_certificate(fault: &tokio_postgres::Error) -> bool {
         cause = it.source();
     }
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future;
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+    use std::time::Duration;
+
+    use super::{runtime, within};
+
+    #[test]
+    fn task_of_another_runtime_that_has_not_rested_is_told_that_one_of_ours_has_ended() {
+        let other = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .expect("a runtime");
+        let told = other.block_on(async {
+            loop {
+                let one_more = pin!(tokio::task::coop::consume_budget());
+                if one_more
+                    .poll(&mut Context::from_waker(Waker::noop()))
+                    .is_pending()
+                {
+                    break;
+                }
+            }
+            let ours = runtime().expect("a runtime").spawn(async {});
+            within(Duration::from_secs(5), ours)
+        });
+        assert!(matches!(told, Ok(Ok(()))), "{told:?}");
+    }
 }

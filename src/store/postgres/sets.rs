@@ -4,6 +4,7 @@
 //! all new are copied (`copy … from stdin`): the server then writes a page of them at a time.
 
 use std::collections::HashMap;
+use std::error::Error;
 use std::fmt::Write;
 use std::future::poll_fn;
 use std::pin::pin;
@@ -11,11 +12,11 @@ use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_sink::Sink;
-use tokio_postgres::types::{IsNull, ToSql, Type};
+use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 
 use crate::store::postgres::db::{Db, Kept};
 use crate::store::postgres::dialect::translate;
-use crate::store::postgres::session::wait;
+use crate::store::postgres::plan::Plan;
 use crate::store::postgres::values::Element;
 use crate::store::sets::Counts;
 use crate::store::value::{Fault, ValueRef};
@@ -41,7 +42,7 @@ impl Db {
         on_conflict: &str,
         values: &[ValueRef<'_>],
     ) -> Result<(), Fault> {
-        if on_conflict.is_empty() && values.len() >= ROWS_COPIED_MIN * columns.len() {
+        if on_conflict.is_empty() && self.copies(values.len() / columns.len()) {
             let rows = values.chunks_exact(columns.len());
             return self.copy_rows(table, columns, rows.map(|row| row.iter()));
         }
@@ -62,7 +63,7 @@ impl Db {
         (values, shared): (&[ValueRef<'_>], &[ValueRef<'_>]),
     ) -> Result<(), Fault> {
         let own = columns.len() - shared.len();
-        if on_conflict.is_empty() && values.len() >= ROWS_COPIED_MIN * own {
+        if on_conflict.is_empty() && self.copies(values.len() / own) {
             let rows = values.chunks_exact(own);
             return self.copy_rows(table, columns, rows.map(|row| row.iter().chain(shared)));
         }
@@ -71,6 +72,11 @@ impl Db {
             all.extend(row.iter().chain(shared));
         }
         self.insert_rows(table, columns, on_conflict, &all)
+    }
+
+    /// Returns whether so many new rows are copied. Behind a pooler nothing is: a copy is of a prepared statement.
+    fn copies(&self, rows: usize) -> bool {
+        rows >= ROWS_COPIED_MIN && !self.is_pooled()
     }
 
     /// Copies rows that are all new.
@@ -86,29 +92,20 @@ impl Db {
             columns.join(", ")
         );
         let kept = self.kept_or_keep(&sql)?;
+        let parts = encode_rows(rows, &types)?;
+        let octets = parts.iter().map(Bytes::len).sum();
         self.alone(|db| {
-            let (client, prepared) = db.prepared(&kept)?;
-            db.count_call();
-            wait(async {
-                let mut sink = pin!(client.copy_in::<_, Bytes>(&prepared).await?);
-                let mut octets = BytesMut::with_capacity(COPIED_OCTETS);
-                octets.put_slice(COPY_BEGINS);
-                for row in rows {
-                    // What was sent of the rows is dropped with the sink.
-                    if let Err(fault) = put_row(row.map(|it| Element(*it)), &types, &mut octets) {
-                        return Ok(Err(fault));
-                    }
-                    if octets.len() >= COPIED_OCTETS {
-                        poll_fn(|context| sink.as_mut().poll_ready(context)).await?;
-                        sink.as_mut().start_send(octets.split().freeze())?;
-                        octets.reserve(COPIED_OCTETS);
-                    }
+            let (client, Plan::Prepared(statement)) = db.prepared(&kept)? else {
+                return Err(Fault::other("a copy of a statement that is not prepared"));
+            };
+            db.send_on((octets, true), async move {
+                let mut sink = pin!(client.copy_in::<_, Bytes>(&statement).await?);
+                for part in parts {
+                    poll_fn(|context| sink.as_mut().poll_ready(context)).await?;
+                    sink.as_mut().start_send(part)?;
                 }
-                octets.put_i16(COPY_ENDS);
-                poll_fn(|context| sink.as_mut().poll_ready(context)).await?;
-                sink.as_mut().start_send(octets.freeze())?;
-                sink.finish().await.map(|_| Ok(()))
-            })?
+                sink.finish().await.map(|_| ())
+            })
         })
     }
 
@@ -210,15 +207,14 @@ impl Db {
         let kept = self.kept_or_keep(&sql(&lists))?;
         let width = columns.len();
         for rows in values.chunks(width * ROWS_A_STATEMENT) {
-            let lists: Vec<Vec<Element<'_>>> = (0..width)
-                .map(|place| {
+            let lists = (kept.plan.parameters().iter().enumerate())
+                .map(|(place, ty)| {
                     let column = rows.iter().skip(place).step_by(width);
-                    column.map(|value| Element(*value)).collect()
+                    List::of(column.map(|value| Element(*value)).collect(), ty)
                 })
-                .collect();
-            let sent: Vec<&(dyn ToSql + Sync)> =
-                lists.iter().map(|it| it as &(dyn ToSql + Sync)).collect();
-            self.alone(|db| db.send(&kept, &sent))?;
+                .collect::<Result<Vec<List>, Fault>>()?;
+            let octets = lists.iter().map(|it| it.0.len()).sum();
+            self.alone(|db| db.send_unanswered(&kept, octets, lists))?;
         }
         Ok(())
     }
@@ -237,17 +233,67 @@ impl Db {
         if let Some(types) = self.types.borrow().get(&sql) {
             return Ok(Arc::clone(types));
         }
-        let kept = self.keep(&sql, &sql)?;
-        let types: Arc<[Type]> = kept
-            .prepared
-            .columns()
-            .iter()
-            .map(|it| it.type_().clone())
-            .collect();
+        let types = match self.is_pooled() {
+            true => self.column_types(table, columns)?,
+            false => match self.keep(&sql, &sql)?.plan {
+                Plan::Prepared(statement) => {
+                    let columns = statement.columns().iter();
+                    columns.map(|it| it.type_().clone()).collect()
+                }
+                Plan::Whole(_) => return Err(Fault::other("columns without types")),
+            },
+        };
         let mut known: std::cell::RefMut<'_, HashMap<_, _>> = self.types.borrow_mut();
         known.insert(sql, Arc::clone(&types));
         Ok(types)
     }
+}
+
+/// A list of values as it is sent.
+#[derive(Debug)]
+struct List(Bytes);
+
+impl List {
+    /// Writes values as a list of this type.
+    fn of(values: Vec<Element<'_>>, ty: &Type) -> Result<Self, Fault> {
+        let mut octets = BytesMut::new();
+        let written = values.to_sql(ty, &mut octets);
+        written.map_err(|fault| Fault::other(fault.to_string()))?;
+        Ok(Self(octets.freeze()))
+    }
+}
+
+impl ToSql for List {
+    fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
+        out.put_slice(&self.0);
+        Ok(IsNull::No)
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+
+    to_sql_checked!();
+}
+
+/// Returns rows as they are copied, in parts of about [`COPIED_OCTETS`].
+fn encode_rows<'v, R: Iterator<Item = &'v ValueRef<'v>>>(
+    rows: impl Iterator<Item = R>,
+    types: &[Type],
+) -> Result<Vec<Bytes>, Fault> {
+    let mut parts = Vec::new();
+    let mut octets = BytesMut::with_capacity(COPIED_OCTETS);
+    octets.put_slice(COPY_BEGINS);
+    for row in rows {
+        put_row(row.map(|it| Element(*it)), types, &mut octets)?;
+        if octets.len() >= COPIED_OCTETS {
+            parts.push(octets.split().freeze());
+            octets.reserve(COPIED_OCTETS);
+        }
+    }
+    octets.put_i16(COPY_ENDS);
+    parts.push(octets.freeze());
+    Ok(parts)
 }
 
 /// Returns a condition on the columns of a key.

@@ -27,6 +27,19 @@ pub(super) enum Sent {
     Texts(Vec<String>),
 }
 
+impl Sent {
+    /// Returns how many octets it has beside its own, about.
+    pub(super) fn octets(&self) -> usize {
+        match self {
+            Self::One(Value::Text(text)) => text.len(),
+            Self::One(Value::Octets(octets)) => octets.len(),
+            Self::One(_) => 0,
+            Self::Numbers(numbers) => size_of_val(&numbers[..]),
+            Self::Texts(texts) => texts.iter().map(String::len).sum(),
+        }
+    }
+}
+
 impl From<ValueRef<'_>> for Sent {
     fn from(value: ValueRef<'_>) -> Self {
         Self::One(match value {

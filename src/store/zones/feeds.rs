@@ -212,9 +212,8 @@ impl Zones<'_> {
         path: &Path,
         mark: &FileMark,
     ) -> Result<(), StoreError> {
-        self.store
-            .run(|db| {
-                let sql = "insert into source_file (source_id, path, modified_at_ns, size_bytes,
+        self.store.run(|db| {
+            let sql = "insert into source_file (source_id, path, modified_at_ns, size_bytes,
                                                     version_at, refused_reason)
                            values (?, ?, ?, ?, ?, ?)
                            on conflict (source_id, path)
@@ -222,19 +221,18 @@ impl Zones<'_> {
                                            size_bytes = excluded.size_bytes,
                                            version_at = excluded.version_at,
                                            refused_reason = excluded.refused_reason";
-                db.execute(
-                    sql,
-                    params![
-                        source,
-                        path.to_string_lossy(),
-                        mark.modified_at_ns,
-                        mark.size_bytes,
-                        mark.version_at,
-                        mark.refused_reason
-                    ],
-                )
-            })
-            .map(|_| ())
+            db.write(
+                sql,
+                params![
+                    source,
+                    path.to_string_lossy(),
+                    mark.modified_at_ns,
+                    mark.size_bytes,
+                    mark.version_at,
+                    mark.refused_reason
+                ],
+            )
+        })
     }
 
     /// Returns whether the last file that a source brought of a zone ended with its SOA, as a dump of a transfer

@@ -349,17 +349,15 @@ impl Zones<'_> {
 
     /// Moves a source's newest event time forward; never back.
     pub fn save_event_time(&self, source: SourceId, at: Timestamp) -> Result<(), StoreError> {
-        self.store
-            .run(|db| {
-                db.execute(
-                    "update source
+        self.store.run(|db| {
+            db.write(
+                "update source
                         set last_event_at = case when last_event_at > ?2 then last_event_at
                                                  else ?2 end
                       where id = ?1",
-                    params![source, at],
-                )
-            })
-            .map(|_| ())
+                params![source, at],
+            )
+        })
     }
 
     /// Returns the kind of the source of this name; `None` if there is none.

@@ -78,7 +78,7 @@ fn connections_that_are_ended_lose_no_version() {
 }
 
 /// Starts a poll.
-fn start(bench: &Bench) -> Child {
+pub(super) fn start(bench: &Bench) -> Child {
     bench
         .command(&["poll"])
         .stdout(Stdio::piped())
@@ -88,7 +88,7 @@ fn start(bench: &Bench) -> Child {
 }
 
 /// Sends a signal to a child.
-fn signal(child: &Child, name: &str) {
+pub(super) fn signal(child: &Child, name: &str) {
     let id = child.id().to_string();
     let sent = std::process::Command::new("kill")
         .args([&format!("-{name}"), &id])
@@ -98,7 +98,7 @@ fn signal(child: &Child, name: &str) {
 
 /// Has a second poller take over from one that is stopped, and the first one go on then. Both have the same files: those
 /// of another host would be older than history.
-fn check_stopped(server: &Postgres, stopped: Child, second: &Bench, schema: &str) {
+pub(super) fn check_stopped(server: &Postgres, stopped: Child, second: &Bench, schema: &str) {
     let expected = {
         let file = with_flux(Bench::new(""));
         file.run(0, &["poll"]);
@@ -112,6 +112,8 @@ fn check_stopped(server: &Postgres, stopped: Child, second: &Bench, schema: &str
         "{schema}: taken over after {:.1} s",
         began.elapsed().as_secs_f64()
     );
+    // The server gives up who says nothing after half a minute.
+    assert!(began.elapsed() < Duration::from_secs(90));
     assert_eq!((cases(second), chains(second)), expected);
     let after = server.sql(&visible);
     assert_ne!(before, after);

@@ -74,7 +74,7 @@ fn pooler_that_gives_each_transaction_another_session_is_refused_and_stores_noth
     let pair = Pair::new("one", &url, &url);
     for command in ["poll", "run"] {
         let said = pair.first.run_stderr(2, &[command]);
-        assert!(said.contains("pool_mode = session"), "{said}");
+        assert!(said.contains("add pool_mode=transaction to"), "{said}");
     }
     assert_eq!(
         server.sql("select count(*) from pg_tables where schemaname = 'one'"),

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use crate::servers::free_port;
 
-/// A commit, as a client of PostgreSQL sends it: a simple query.
-const COMMIT: &[u8] = b"Q\0\0\0\x0bcommit\0";
+/// A commit, as fluxwatch sends it: a simple query.
+const COMMIT: &[u8] = b"Q\0\0\0\x15select 1; commit\0";
 /// How often a connection that is held looks whether it goes on.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 

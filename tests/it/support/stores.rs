@@ -8,6 +8,8 @@ use std::process::Command;
 const ENGINE: &str = "FLUXWATCH_TEST_STORE";
 /// The variable with the server's URL, up to the database.
 const SERVER: &str = "FLUXWATCH_TEST_POSTGRES";
+/// The variable with the URL of a pooler before it that gives each transaction another session.
+const POOLER: &str = "FLUXWATCH_TEST_POOLER";
 
 /// Returns the server's URL if the databases are a server's.
 pub fn server() -> Option<String> {
@@ -38,7 +40,12 @@ pub fn store_lines(folder: &Path) -> String {
     let schema = schema_of(folder);
     run(&server, &format!("create schema if not exists {schema}"));
     // One line, as with a file: tests tell lines by their numbers.
-    format!("url = \"{server}?options=-csearch_path%3D{schema}\"\n")
+    match std::env::var(POOLER) {
+        Ok(pooler) => {
+            format!("url = \"{pooler}?pool_mode=transaction&options=-csearch_path%3D{schema}\"\n")
+        }
+        Err(_) => format!("url = \"{server}?options=-csearch_path%3D{schema}\"\n"),
+    }
 }
 
 /// Returns the name of the schema that the databases of a folder are.

@@ -135,7 +135,7 @@ impl Changes {
         if !octets.is_empty() {
             let sql = "insert into change (version_id, octets) values (?, ?)
                        on conflict (version_id) do update set octets = excluded.octets";
-            let written = |db: &Db| db.execute(sql, params![writing.id, octets]);
+            let written = |db: &Db| db.write(sql, params![writing.id, octets]);
             writing.store.run(written)?;
         }
         let (ledger, is_more) = (writing.store.ledger(), writing.is_more());

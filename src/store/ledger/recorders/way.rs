@@ -34,7 +34,7 @@ impl Way {
         writing.store.run(|db| {
             if self.is_step {
                 let stepped = if self.breaks_cname { 2 } else { 1 };
-                db.execute(
+                db.write(
                     "update zone set stepped = ?2 where id = ?1 and stepped < ?2",
                     params![id, stepped],
                 )?;
@@ -42,7 +42,7 @@ impl Way {
             let Some(Comparison { at, primary }) = self.compared else {
                 return Ok(());
             };
-            db.execute(
+            db.write(
                 "update zone
                     set whole_at = ?2, whole_tried_at = null, stepped = 0
                   where id = ?1",
@@ -54,7 +54,7 @@ impl Way {
                                   drift_name_count = drift_name_count + ?4
                             where id = ?1";
                 let (primary, names) = (primary.to_string(), name_count as i64);
-                db.execute(sql, params![id, at, primary, names])?;
+                db.write(sql, params![id, at, primary, names])?;
             }
             Ok(())
         })

@@ -23,7 +23,7 @@ pub use bind::Bind;
 pub use certificate::{TLS_NAME, make_certificate_of};
 pub use knot::Knot;
 pub use nsd::Nsd;
-pub use pgbouncer::PgBouncer;
+pub use pgbouncer::{PgBouncer, url_by};
 pub use postfix::Postfix;
 pub use postgres::Postgres;
 pub use powerdns::PowerDns;

@@ -1,16 +1,20 @@
 //! PgBouncer before a PostgreSQL server.
 
 use super::postgres::Postgres;
-use super::process::{Running, WAIT_MAX, command_of, free_port, new_folder, poll, tail_of};
+use super::process::{Running, WAIT_MAX, command_of, free_port, new_folder, poll, signal, tail_of};
+use std::cell::Cell;
 use std::fs;
 use std::net::TcpStream;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// PgBouncer on 127.0.0.1 alone.
 pub struct PgBouncer {
     port: u16,
     running: Option<Running>,
+    file: PathBuf,
+    /// The port of its server.
+    to: Cell<u16>,
 }
 
 impl PgBouncer {
@@ -50,13 +54,42 @@ impl PgBouncer {
         Self {
             port,
             running: Some(running),
+            file,
+            to: Cell::new(server.port()),
         }
+    }
+
+    /// Sends its clients to another port, as whoever looks after a cluster does it: they stay connected.
+    ///
+    /// # Panics
+    ///
+    /// If its file cannot be written.
+    pub fn send_to(&self, port: u16) {
+        let settings = fs::read_to_string(&self.file).expect("the file can be read");
+        let before = format!("host=127.0.0.1 port={}\n", self.to.replace(port));
+        let after = format!("host=127.0.0.1 port={port}\n");
+        fs::write(&self.file, settings.replace(&before, &after)).expect("it can be written");
+        let id = self.running.as_ref().expect("it runs").server.id();
+        let sent = signal("HUP", id).status().expect("kill is there");
+        assert!(sent.success());
+    }
+
+    /// Returns the URL of a schema by it, whose transactions may each have another session.
+    pub fn url(&self, schema: &str) -> String {
+        url_by(self.port, schema)
     }
 
     /// Returns its port.
     pub fn port(&self) -> u16 {
         self.port
     }
+}
+
+/// [`PgBouncer::url`] by another port, at which something passes on to it.
+pub fn url_by(port: u16, schema: &str) -> String {
+    format!(
+        "postgres://fluxwatch@127.0.0.1:{port}/postgres?pool_mode=transaction&options=-csearch_path%3D{schema}"
+    )
 }
 
 impl Drop for PgBouncer {
