@@ -42,7 +42,7 @@ pub use nameserver_window::{NameserverWindow, Operated, Operator};
 pub use policy::{
     AddressPolicy, AliasPolicy, DetectPolicy, NameserverPolicy, POLICY_NUMBER, POLICY_VERSION,
 };
-pub use prefix::{Prefix, prefix_of};
+pub use prefix::Prefix;
 pub use timeline::{BULK_7D_MAX, ChangePoint, ChangedHost, Departure, LeftOut, Moment, Stay};
 pub use vouching::{LARGE_PROVIDER_NAMES, VOUCHED_WITHIN, Vouching, is_vouching_asked};
 pub use whose::{review_left_behind, review_scattered, review_unproven};

@@ -30,7 +30,7 @@ impl Serialize for Prefix {
 }
 
 /// Returns the prefix of an address.
-pub fn prefix_of(address: IpAddr) -> Prefix {
+pub(super) fn prefix_of(address: IpAddr) -> Prefix {
     Prefix(match address {
         IpAddr::V4(address) => {
             let [a, b, ..] = address.octets();

@@ -152,7 +152,7 @@ fn set_text(hosts: &[String; 2], glue: &[String; 2]) -> String {
     let parts: BTreeSet<String> = hosts
         .iter()
         .zip(glue)
-        .map(|(host, address)| format!("{host}[.]bad[.]example ({address})"))
+        .map(|(host, address)| format!("{host}[.]bad[.]example at {address}"))
         .collect();
     parts.into_iter().collect::<Vec<_>>().join(", ")
 }

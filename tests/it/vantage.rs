@@ -509,6 +509,16 @@ fn feed_that_is_delivered_in_parts_ends_no_case_between_the_removal_and_the_retu
         let mails = poll_after(minutes, &gone_again);
         assert_eq!(mails.contains(&"closure".to_owned()), is_told, "{minutes}");
     }
+    // What is delivered still later opens it again.
+    gone_again.set(
+        252.0 + 1.0 / 3600.0,
+        "example.",
+        "bad.example.",
+        "NS",
+        &throwaway(91),
+    );
+    poll_after(300, &gone_again);
+    assert_eq!(bench.cases()[0]["state"], "open");
 }
 
 #[test]

@@ -7,8 +7,8 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::detector::{
-    DetectPolicy, Level, NameserverReplay, NameserverWindow, Operator, PlaneFinding, Prefix,
-    evaluate_nameservers, judge_nameservers, prefix_of, review_left_behind, review_scattered,
+    DetectPolicy, Knowledge, Level, NameserverReplay, NameserverWindow, Operator, PlaneFinding,
+    evaluate_nameservers, judge_nameservers, review_left_behind, review_scattered,
 };
 use crate::dns::Name;
 use crate::pipeline::error::PipelineError;
@@ -236,22 +236,19 @@ impl Findings<'_> {
         if !window.is_operated || plane.level != Some(Level::Report) {
             return Ok(());
         }
-        let mut moves: HashMap<&Name, Vec<Prefix>> = HashMap::new();
+        let mut moves: HashMap<&Name, Vec<Option<u32>>> = HashMap::new();
         for (host, stay) in &window.addresses {
-            moves.entry(host).or_default().push(prefix_of(stay.value));
+            let network = self.parts.knowledge.asn(stay.value);
+            moves.entry(host).or_default().push(network);
         }
         let hosts: BTreeSet<Name> = window.names.iter().map(|it| it.value.clone()).collect();
         let sets = self.store.lookup().sets_in_use(&hosts)?;
         let mut sets: Vec<BTreeSet<Name>> = sets.into_iter().collect();
         // Many that move within one network hide none that moves through many.
         sets.sort_by_cached_key(|set| {
-            let moved: Vec<Prefix> = set
-                .iter()
-                .filter_map(|host| moves.get(host))
-                .flatten()
-                .copied()
-                .collect();
-            Reverse((moved.iter().collect::<BTreeSet<_>>().len(), moved.len()))
+            let moved = set.iter().filter_map(|host| moves.get(host)).flatten();
+            let networks: BTreeSet<u32> = moved.clone().copied().flatten().collect();
+            Reverse((networks.len(), moved.count()))
         });
         for set in sets.iter().take(SETS_ASKED_MAX) {
             let names = window.names.iter().filter(|it| set.contains(&it.value));

@@ -297,14 +297,16 @@ impl Judge<'_> {
         for (done, (domain, touched)) in (1..).zip(domains) {
             let case = cases.get(domain);
             // It was judged by what other sources told of later times, or by the wall clock: what is told now was so then. A
-            // file tells all of it at once; what else comes late is judged once, after its pass.
+            // file tells all of it at once; what else comes late is judged once, after its pass. What ended a case may be undone
+            // by it.
             if let Some(row) = case.filter(|row| row.case.evaluated_at > at) {
-                let is_working = row.case.state.is_working();
-                if kind == SourceKind::Zonefile && !ended.contains(&row.id) {
+                let is_file = kind == SourceKind::Zonefile;
+                let is_judged = is_file || row.case.state == CaseState::Mitigated;
+                if is_judged && !ended.contains(&row.id) {
                     let at = row.case.evaluated_at;
                     let judgement = self.judge_whole(domain, at)?;
                     judged.add(domain.clone(), judgement, self.standing(domain, at)?);
-                } else if kind != SourceKind::Zonefile && is_working {
+                } else if !is_file && row.case.state.is_working() {
                     judged.leave(row, Span::seconds(0));
                 }
                 continue;
